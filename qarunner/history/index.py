@@ -254,7 +254,7 @@ def _check(path: Path) -> None:
         raise HistoryDamaged("it is larger than any that qarunner writes")
 
 
-def past(run: RunRow, result: ResultRow) -> Past:
+def past(run: RunRow, result: ResultRow | TestRow) -> Past:
     return Past(run=run.id, verdict=result.verdict, at=run.at, duration_s=result.duration_s, commit=run.commit)
 
 

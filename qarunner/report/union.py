@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import posixpath
 from decimal import Decimal
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from qarunner.engine.decide.spending import Spent
@@ -15,25 +15,31 @@ from qarunner.plan.cost import total
 from qarunner.report.summary import ManifestResult, Money, from_root, verdict_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from qarunner.report.summary import EntrySummary, RunLink, Summary
 
 
-class _Prefix(Struct, frozen=True):
+def _labelled(label: str, summary: Summary) -> Summary:
     """Ids of entries are unique in one matrix alone: among several, each begins with its manifest."""
 
-    label: str
+    def name(entry: str) -> str:
+        return f"{label}:{entry}"
 
-    def name(self, entry: str) -> str:
-        return f"{self.label}:{entry}"
+    def link(run: RunLink) -> RunLink:
+        return replace(run, entries=tuple(map(name, run.entries)))
 
-    def link(self, run: RunLink) -> RunLink:
-        return replace(run, entries=tuple(map(self.name, run.entries)))
+    def moved(row: EntrySummary) -> EntrySummary:
+        entry = replace(row.entry, id=name(row.entry.id), needs=tuple(map(name, row.entry.needs)))
+        return replace(row, entry=entry, runs=tuple(map(link, row.runs)))
 
-    def row(self, row: EntrySummary, number: int) -> EntrySummary:
-        entry = replace(row.entry, id=self.name(row.entry.id), needs=tuple(map(self.name, row.entry.needs)))
-        return replace(row, entry=entry, runs=tuple(map(self.link, row.runs)), number=number)
+    return replace(
+        summary,
+        entries=tuple(map(moved, summary.entries)),
+        not_planned=tuple(replace(row, id=name(row.id)) for row in summary.not_planned),
+        running=tuple(map(link, summary.running)),
+        gate=tuple(replace(failure, name=name(failure.name)) for failure in summary.gate),
+    )
 
 
 def labels(manifests: Sequence[str]) -> dict[str, str]:
@@ -47,9 +53,9 @@ def labels(manifests: Sequence[str]) -> dict[str, str]:
 
 def united(parts: Sequence[tuple[str, Summary]]) -> Summary:
     """One summary of all. `parts`: the label of a manifest and the summary of its runs, at least one."""
-    parts = [(label, from_root(summary)) for label, summary in parts]
-    summaries = [summary for _, summary in parts]
+    summaries = [_labelled(label, from_root(summary)) for label, summary in parts]
     first = summaries[0]
+    entries = chain.from_iterable(summary.entries for summary in summaries)
     code = decisive_code({summary.exit_code for summary in summaries})
     red = [summary for summary in summaries if summary.exit_code is not ExitCode.OK]
     return replace(
@@ -62,22 +68,16 @@ def united(parts: Sequence[tuple[str, Summary]]) -> Summary:
         finished_at=max(summary.finished_at for summary in summaries),
         wall_s=max(summary.wall_s for summary in summaries),
         totals={verdict: sum(summary.totals[verdict] for summary in summaries) for verdict in first.totals},
-        entries=tuple(_rows(parts)),
-        not_planned=tuple(
-            replace(row, id=_Prefix(label).name(row.id)) for label, summary in parts for row in summary.not_planned
-        ),
-        running=tuple(_Prefix(label).link(run) for label, summary in parts for run in summary.running),
+        entries=tuple(replace(row, number=number) for number, row in enumerate(entries)),
+        not_planned=tuple(row for summary in summaries for row in summary.not_planned),
+        running=tuple(run for summary in summaries for run in summary.running),
         left=tuple(left for summary in summaries for left in summary.left),
         uncertain={job: message for summary in summaries for job, message in summary.uncertain.items()},
         repeatable=frozenset(job for summary in summaries for job in summary.repeatable),
         unfinished=any(summary.unfinished for summary in summaries),
         finished=sum(summary.finished for summary in summaries),
         min_tests=sum(summary.min_tests for summary in summaries),
-        gate=tuple(
-            replace(failure, name=_Prefix(label).name(failure.name))
-            for label, summary in parts
-            for failure in summary.gate
-        ),
+        gate=tuple(failure for summary in summaries for failure in summary.gate),
         failed_by_skips_only=bool(red) and all(summary.failed_by_skips_only for summary in red),
         unverified=any(summary.unverified for summary in summaries),
         unrecorded=any(summary.unrecorded for summary in summaries),
@@ -97,11 +97,3 @@ def _cost(costs: Sequence[Money]) -> Money | None:
         return None
     amount, at_least = zip(*(cost.spent for cost in costs), strict=True)
     return Money(plan, Spent(sum(amount, Decimal(0)), any(at_least)))
-
-
-def _rows(parts: Sequence[tuple[str, Summary]]) -> Iterator[EntrySummary]:
-    number = 0
-    for label, summary in parts:
-        for row in summary.entries:
-            yield _Prefix(label).row(row, number)
-            number += 1

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from qarunner.app.history import History
 from qarunner.decode import collected
 from qarunner.diagnostics import choose
-from qarunner.engine.decide.trend import Past, trend
+from qarunner.engine.decide.trend import trend
 from qarunner.errors import ExitCode, UserError
+from qarunner.history.index import past
 from qarunner.report.json import history_document
 from qarunner.report.summary import timestamp, words
 from qarunner.text import duration, record, table
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from qarunner.app.options import HistoryOptions
     from qarunner.cli.console import Console
-    from qarunner.engine.decide.trend import Trend
+    from qarunner.engine.decide.trend import Past, Trend
     from qarunner.history.index import ResultRow, RunRow
 
     Results = dict[str, list[tuple[RunRow, ResultRow]]]
@@ -32,13 +33,13 @@ def history(console: Console, environ: Mapping[str, str], options: HistoryOption
     """All entries, those that fail or are flaky first; or one, with its runs and its tests."""
     if options.form not in FORMATS:
         raise UserError(f"--format: unknown format {options.form!r}", hint=choose(options.form, FORMATS))
-    past = History(options.runs_dir, environ)
-    entries = collected((row[1].entry, row) for row in past.results(rehearsal=options.rehearsals))
-    if past.trouble:
-        console.warn(f"qarunner: warning: the history {past.trouble}")
+    known = History(options.runs_dir, environ)
+    entries = collected((row[1].entry, row) for row in known.results(rehearsal=options.rehearsals))
+    if known.trouble:
+        console.warn(f"qarunner: warning: the history {known.trouble}")
     if options.entry is not None:
         if options.entry not in entries:
-            hint = choose(options.entry, tuple(entries)) if entries else _why_empty(past, options)
+            hint = choose(options.entry, tuple(entries)) if entries else _why_empty(known, options)
             raise UserError(f"no result of an entry {options.entry!r}", hint=hint)
         entries = {options.entry: entries[options.entry]}
     if options.form == "json" or console.output == "json":
@@ -47,7 +48,7 @@ def history(console: Console, environ: Mapping[str, str], options: HistoryOption
     for line in _one(entries[options.entry]) if options.entry is not None else _all(entries):
         console.result(line)
     if not entries:
-        console.warn(f"no result: {_why_empty(past, options)}")
+        console.warn(f"no result: {_why_empty(known, options)}")
     return ExitCode.OK
 
 
@@ -67,8 +68,6 @@ def _trend(rows: Sequence[Past]) -> Trend | None:
 
 
 def _pasts(rows: Iterable[tuple[RunRow, ResultRow]]) -> list[Past]:
-    from qarunner.history.index import past
-
     return [past(run, result) for run, result in rows]
 
 
@@ -115,14 +114,8 @@ def _one(rows: Sequence[tuple[RunRow, ResultRow]]) -> Iterator[str]:
 
 def _tests(rows: Iterable[tuple[RunRow, ResultRow]]) -> dict[str, tuple[str | None, list[Past]]]:
     """The results of each test, the newest first."""
-    tests: dict[str, tuple[str | None, list[Past]]] = {}
-    for run, result in rows:
-        for test in result.tests:
-            _, pasts = tests.setdefault(test.id, (test.name, []))
-            pasts.append(
-                Past(run=run.id, verdict=test.verdict, at=run.at, duration_s=test.duration_s, commit=run.commit)
-            )
-    return tests
+    by_id = collected((test.id, (test.name, past(run, test))) for run, result in rows for test in result.tests)
+    return {test: (results[0][0], [result for _, result in results]) for test, results in by_id.items()}
 
 
 def _document(name: str, rows: Sequence[tuple[RunRow, ResultRow]]) -> dict[str, object]:
