@@ -229,6 +229,6 @@ def _value(field: opt.Field, value: object) -> object:
     if field.many:
         return tuple(value)
     if len(value) > 1:
-        words = " and ".join(repr(str(each)) for each in value)
+        words = " and ".join(repr(str(word)) for word in value)
         raise UserError(f"{field.option.name}: takes one value, got {words}", hint="give it once")
     return value[0] if value else field.default

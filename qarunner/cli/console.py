@@ -409,7 +409,7 @@ class Console(Struct, kw_only=True):
 
     def _annotate_all(self, problems: Sequence[Diagnostic]) -> None:
         """Errors first: what is beyond the bound is not shown."""
-        for problem in sorted(problems, key=lambda each: each.severity is not Severity.ERROR):
+        for problem in sorted(problems, key=lambda problem: problem.severity is not Severity.ERROR):
             text = problem.message + (f" ({problem.hint})" if problem.hint else "")
             place = problem.place
             self.annotate(

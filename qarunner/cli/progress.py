@@ -145,7 +145,7 @@ def going_on(run: Run, now: float) -> str | None:
 
     None if nothing goes on.
     """
-    live = sorted(run.active_runs(), key=lambda each: each[1].accepted_at)
+    live = sorted(run.active_runs(), key=lambda active: active[1].accepted_at)
     at_work = Counter(state.job.vendor for state, _ in live)
     parts = [f"{plural(number, 'run')} at {vendor}" for vendor, number in sorted(at_work.items())]
     if live:
@@ -453,7 +453,7 @@ class Table:
                 waiting.append(row)
             else:
                 going.append((row.late_s, row))
-        going.sort(key=lambda each: -each[0])
+        going.sort(key=lambda late: -late[0])
         return [row for _, row in going], waiting
 
     def _row(self, run: Run, entry: str, state: JobState, now: float) -> _Row:

@@ -326,7 +326,7 @@ def show_detached(console: Console, run: Run, summary: Summary, follow: NextComm
 def annotate(console: Console, summary: Summary) -> None:
     """On GitHub: marks the lines of the entries that are not green; those that fail the build come first."""
     bad = [row for row in summary.entries if row.verdict not in GOOD]
-    for row in sorted(bad, key=lambda each: not each.gating):
+    for row in sorted(bad, key=lambda row: not row.gating):
         origin, named = row.entry.origin, _names(row)
         tests = f"{words(row.verdict)}: {named}" if named else words(row.verdict)
         text = "; ".join(part for part in (tests, row.reason, row.url) if part)

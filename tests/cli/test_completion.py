@@ -50,7 +50,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def words(*line: str) -> list[str] | None:
     completions = candidates(line, {})
-    return None if completions is None else [each.word for each in completions]
+    return None if completions is None else [candidate.word for candidate in completions]
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,9 @@ def test_problems_mark_their_lines_on_github() -> None:
 
 def test_github_gets_no_more_problems_than_it_shows() -> None:
     console = quiet_streams("github")
-    console.problems(replace(each, place=Place("m.yml", line, 1)) for line in range(1, 30) for each in (FIRST, WARNING))
+    console.problems(
+        replace(problem, place=Place("m.yml", line, 1)) for line in range(1, 30) for problem in (FIRST, WARNING)
+    )
     out, err = written(console)
     assert (out.count("::error "), out.count("::warning ")) == (10, 0)
     assert err.count("m.yml:") == 2 * 29
@@ -150,10 +152,10 @@ def test_nobodys_text_starts_a_command_of_github() -> None:
     ],
 )
 def test_somebody_elses_text_is_one_line_that_commands_nothing(text: str, harmless: str) -> None:
-    found = inert(text)
-    assert found.split() == harmless.split()
-    assert not found.lstrip().startswith("::")
-    assert found.isprintable()
+    shown = inert(text)
+    assert shown.split() == harmless.split()
+    assert not shown.lstrip().startswith("::")
+    assert shown.isprintable()
 
 
 def coloured(console: Console) -> tuple[str, str]:

@@ -67,11 +67,11 @@ def test_the_file_tells_where_it_happened_and_with_what() -> None:
 )
 def test_neither_the_file_nor_the_screen_holds_a_secret(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     crash(f"cannot use {text}!")
-    for found in (written(), capsys.readouterr().err):
-        assert "cannot use " in found
-        assert text not in found
-        assert SECRET not in found
-        assert "***" in found
+    for output in (written(), capsys.readouterr().err):
+        assert "cannot use " in output
+        assert text not in output
+        assert SECRET not in output
+        assert "***" in output
 
 
 def test_variables_that_are_no_secret_stay_readable() -> None:

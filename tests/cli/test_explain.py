@@ -36,8 +36,8 @@ def explain(
 
 
 def entries(shown: str) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = json.loads(shown)["entries"]
-    return found
+    rows: list[dict[str, object]] = json.loads(shown)["entries"]
+    return rows
 
 
 @pytest.mark.parametrize("word", ["checkout", "search[locale=en]", "slow"])
@@ -173,8 +173,8 @@ def test_every_layer_is_named_with_its_line_and_what_it_reads(
     (tmp_path / "qa-matrix.yml").write_text(LAYERS)
     (tmp_path / "v.yml").write_text("TAGS: [t]\n")
     _, out, _ = explain("a/x[l=fr,d=q]", "--profile", "n", "--var-file", "v.yml", "--output", "json")
-    (found,) = entries(out)
-    values = {each["path"]: (each["from"], each["line"], each["unknown"]) for each in found["values"]}  # type: ignore[attr-defined]
+    (row,) = entries(out)
+    values = {item["path"]: (item["from"], item["line"], item["unknown"]) for item in row["values"]}  # type: ignore[attr-defined]
     assert values == {
         "matrix.l": ("axis", 13, []),
         "matrix.d.name": ("axis", 13, []),
@@ -192,7 +192,7 @@ def test_every_layer_is_named_with_its_line_and_what_it_reads(
         "owner": ("profile n", 9, []),
         "timeout": ("variant x", 17, []),
     }
-    reads = {each["path"]: (each["from"], each["file"], each["value"], each["unknown"]) for each in found["reads"]}  # type: ignore[attr-defined]
+    reads = {item["path"]: (item["from"], item["file"], item["value"], item["unknown"]) for item in row["reads"]}  # type: ignore[attr-defined]
     assert reads == {
         "vars.host": ("vars", "qa-matrix.yml", "{{ env.HOST }}", None),
         "vars.team": ("profile below", "qa-matrix.yml", "theirs", None),

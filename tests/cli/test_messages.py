@@ -39,13 +39,13 @@ def test_golden(
     out, err = capsys.readouterr()
     golden(ROOT / case / "errors.txt", err)
     assert out == ""
-    told = [match for match in map(FIRST_LINE.match, err.splitlines()) if match]
-    assert told
-    assert [each["code"] for each in told if each["code"] not in pages()] == []
-    assert [each["text"] for each in told if NOT_FOR_USERS.search(each["text"])] == []
-    places = [(each["file"], int(each["line"]), int(each["column"])) for each in told]
+    problems = [match for match in map(FIRST_LINE.match, err.splitlines()) if match]
+    assert problems
+    assert [problem["code"] for problem in problems if problem["code"] not in pages()] == []
+    assert [problem["text"] for problem in problems if NOT_FOR_USERS.search(problem["text"])] == []
+    places = [(problem["file"], int(problem["line"]), int(problem["column"])) for problem in problems]
     assert places == sorted(places)
-    assert len({(*place, each["text"]) for place, each in zip(places, told, strict=True)}) == len(told)
+    assert len({(*place, problem["text"]) for place, problem in zip(places, problems, strict=True)}) == len(problems)
 
 
 def test_there_are_many() -> None:

@@ -34,9 +34,9 @@ def runs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    found: list[str] = []
-    monkeypatch.setattr(webbrowser, "open", lambda url: not found.append(url))  # type: ignore[func-returns-value]
-    return found
+    urls: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda url: not urls.append(url))  # type: ignore[func-returns-value]
+    return urls
 
 
 def terminal() -> Console:

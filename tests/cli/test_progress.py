@@ -68,9 +68,9 @@ def test_a_large_upload_is_told_of_and_a_small_one_is_not() -> None:
         for part in range(10):
             clock_[0] = EPOCH + second + part / 10
             progress.uploading("app.apk", (second * 10 + part) << 20, 600 << 20)
-    told = err.getvalue().splitlines()
-    assert len(told) == 9, told
-    assert told[0] == "[    6.0s] app.apk: uploaded 10 % (60 of 600 MiB)"
+    shown = err.getvalue().splitlines()
+    assert len(shown) == 9, shown
+    assert shown[0] == "[    6.0s] app.apk: uploaded 10 % (60 of 600 MiB)"
     for second in range(61, 90):
         clock_[0] = EPOCH + second
         progress.uploading("app.apk", 599 << 20, 600 << 20)
@@ -86,10 +86,10 @@ def test_a_whole_story_is_told_line_by_line() -> None:
     for event in story.events:
         advance(run, event)
         progress.saw(event, run)
-    told = err.getvalue().splitlines()
-    assert told[0].endswith("s] a: started plain run plain-run-1")
-    assert len(told) == 2, "a run that goes on is no news"
-    assert re.fullmatch(r"\[ +\d+\.\ds\] ✓ a: passed", told[-1])
+    shown = err.getvalue().splitlines()
+    assert shown[0].endswith("s] a: started plain run plain-run-1")
+    assert len(shown) == 2, "a run that goes on is no news"
+    assert re.fullmatch(r"\[ +\d+\.\ds\] ✓ a: passed", shown[-1])
 
 
 @pytest.mark.parametrize(

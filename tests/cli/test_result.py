@@ -174,10 +174,10 @@ def marks(summary: Summary) -> list[str]:
 
 def test_a_mark_names_the_tests_that_failed_and_is_short() -> None:
     cases = tuple(Case(id=f"t{number}", name=f"Test {number}", verdict=Verdict.FAILED) for number in range(5))
-    found = marks(ended(Outcome(verdict=Verdict.FAILED, cases=cases, message="\x1b[31m" + "x" * 3_000_000)))
-    assert "::failed: Test 0, Test 1, Test 2 and 2 more;  [31mxxx" in found[0]
-    assert len(found[0]) < 500
-    assert found[0].isprintable()
+    lines = marks(ended(Outcome(verdict=Verdict.FAILED, cases=cases, message="\x1b[31m" + "x" * 3_000_000)))
+    assert "::failed: Test 0, Test 1, Test 2 and 2 more;  [31mxxx" in lines[0]
+    assert len(lines[0]) < 500
+    assert lines[0].isprintable()
 
 
 def test_github_gets_at_most_ten_marks_and_none_for_a_pass() -> None:

@@ -66,12 +66,12 @@ def kept(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("columns", [40, 60, 80, 120, 200])
 def test_a_list_of_runs_fits_its_terminal(kept: Path, columns: int) -> None:
     shown, _ = console()
-    found = [commands._read(shown, folder) for folder in by_age(kept)]
-    lines = text(list(commands._table(found, EPOCH + 240, columns)))
+    standings = [commands._read(shown, folder) for folder in by_age(kept)]
+    lines = text(list(commands._table(standings, EPOCH + 240, columns)))
     assert max(map(cells, lines)) <= columns
-    assert [line.split()[0] for line in lines[1:]] == [each.folder.name for each in found]
+    assert [line.split()[0] for line in lines[1:]] == [standing.folder.name for standing in standings]
     assert ("4 min ago" in "\n".join(lines)) == (columns >= 80)
-    assert "octocat" in "\n".join(text(list(commands._table(found, EPOCH, None))))
+    assert "octocat" in "\n".join(text(list(commands._table(standings, EPOCH, None))))
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
@@ -124,7 +124,7 @@ def test_every_vendor_run_is_a_line_with_the_same_keys(kept: Path) -> None:
         at=EPOCH + 5, job="plain-3", run="r8", outcomes={"c": Outcome(verdict=Verdict.PASSED)}
     )
     begins = ev.Accepted(at=EPOCH + 1, job="plain-3", runs=(RemoteRun(id="r8"),))
-    begun(kept, "exported", plan, accepted, lost, begins, ended)
+    begun(kept, "exported", plan, accepted, begins, lost, ended)
     shown, out = console()
     assert commands.runs(shown, {}, RunsOptions(runs_dir=kept, export="jsonl")) == 0
     lines = [json.loads(line) for line in out.getvalue().splitlines()]

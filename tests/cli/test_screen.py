@@ -127,7 +127,7 @@ def closed(entry_id: str, at: float = 30.0, outcome: Outcome = PASSED) -> Event:
 
 
 def ids(plan: Plan) -> list[str]:
-    return [each.id for each in plan.entries]
+    return [row.id for row in plan.entries]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -218,9 +218,9 @@ def test_no_failure_is_pushed_out_of_the_window_by_the_table(size: tuple[int, in
     for name in ids(plan)[:20]:
         show.saw(closed(name, outcome=failed))
         assert f"✗ {name}"[:30] in "\n".join(show.window.shown)
-    told = "\n".join(show.window.scrolled)
-    assert all(re.search(rf"✗ {name}\s", told) for name in ids(plan)[:20])
-    assert told.count("story  ") == 1, "no frame was left behind"
+    scrolled = "\n".join(show.window.scrolled)
+    assert all(re.search(rf"✗ {name}\s", scrolled) for name in ids(plan)[:20])
+    assert scrolled.count("story  ") == 1, "no frame was left behind"
 
 
 @pytest.mark.parametrize("size", [(40, 10), (50, 30), (100, 12), (200, 50), (20, 5)])
@@ -251,7 +251,7 @@ def test_a_narrowed_window_has_broken_the_lines_of_the_last_frame() -> None:
 def test_the_overdue_come_first_and_the_header_says_how_long_it_usually_takes() -> None:
     plan = many(4, lambda _: "plain")
     took = {"cart-000": 300.0, "cart-001": 60.0, "cart-002": 20.0, "cart-003": 100.0}
-    earlier = {names_of(each)[0]: [took[each.id]] * 5 for each in plan.entries}
+    earlier = {names_of(row)[0]: [took[row.id]] * 5 for row in plan.entries}
     show = Show(plan, outlook=Outlook(durations=DurationHistory(plan, earlier)))
     show.saw(*(accepted(show.run, name, 0) for name in ids(plan)))
     shown = show.at(47)

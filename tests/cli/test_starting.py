@@ -21,7 +21,7 @@ CHOICES = [choice for size in range(1, len(NAMES) + 1) for choice in combination
 @pytest.mark.parametrize("vendors", CHOICES, ids="+".join)
 def test_every_choice_is_valid(vendors: tuple[str, ...], tmp_path: Path) -> None:
     path = tmp_path / "qa-matrix.yml"
-    starters = [each for name in vendors if (each := registry.get(name).info.starter)]
+    starters = [part for name in vendors if (part := registry.get(name).info.starter)]
     assert len(starters) == len(vendors), "each built-in vendor has one"
     path.write_text(starter("shop", starters), encoding="utf-8")
     checked = check_manifest(path, {})
@@ -76,15 +76,17 @@ def test_the_other_name_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not Path("qa-matrix.yml").exists()
 
 
-@pytest.mark.parametrize(("words", "told"), [([], "choose a vendor"), (["--vendor", "doski"], "did you mean 'doksi'?")])
+@pytest.mark.parametrize(
+    ("words", "message"), [([], "choose a vendor"), (["--vendor", "doski"], "did you mean 'doksi'?")]
+)
 def test_a_vendor_has_to_be_chosen(
     words: list[str],
-    told: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(["init", *words]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

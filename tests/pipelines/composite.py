@@ -69,7 +69,7 @@ class Job:
             "runner": {"os": "Linux", "temp": str(self.folder)},
             "steps": self.outputs,
         }
-        defaults = {name: self.text(str(each.get("default", "")), context) for name, each in declared.items()}
+        defaults = {name: self.text(str(item.get("default", "")), context) for name, item in declared.items()}
         return {**context, "inputs": {**defaults, **inputs}}
 
     def text(self, text: str, context: Mapping[str, Any]) -> str:

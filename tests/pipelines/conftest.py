@@ -86,8 +86,8 @@ def checkout(tmp_path: Path, repository: Checkout) -> Checkout:
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    with serving() as found:
-        yield found
+    with serving() as served:
+        yield served
 
 
 def payload(checkout: Checkout, *, fork: bool = False) -> dict[str, Any]:

@@ -87,10 +87,10 @@ def serving() -> Iterator[Host]:
             size = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(size)) if size else None
             headers = {name.lower(): value for name, value in self.headers.items()}
-            status, found = host.answer(self.command, self.path, headers, body)
+            status, reply = host.answer(self.command, self.path, headers, body)
             if host.redirect:
-                status, found = 302, None
-            data = json.dumps(found).encode()
+                status, reply = 302, None
+            data = json.dumps(reply).encode()
             self.send_response(status)
             if host.redirect:
                 self.send_header("Location", host.redirect)

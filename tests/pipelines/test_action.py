@@ -124,7 +124,7 @@ def test_a_dispatched_workflow_has_no_pull_request(tmp_path: Path, checkout: Che
 
 
 @pytest.mark.parametrize(
-    ("inputs", "told"),
+    ("inputs", "message"),
     [
         ({"command": "aply"}, "did you mean 'apply'?"),
         ({"command": "plan", "timeout": "5m", "detach": "true"}, "plan takes no input 'detach', 'timeout'"),
@@ -132,11 +132,11 @@ def test_a_dispatched_workflow_has_no_pull_request(tmp_path: Path, checkout: Che
     ],
 )
 def test_wrong_inputs_are_said(
-    tmp_path: Path, checkout: Checkout, host: Host, inputs: dict[str, str], told: str
+    tmp_path: Path, checkout: Checkout, host: Host, inputs: dict[str, str], message: str
 ) -> None:
     started = job(tmp_path, checkout, host, "push", {})
     assert run(started, inputs) == 2
-    assert told in started.said()
+    assert message in started.said()
 
 
 def test_inputs_are_words_and_never_code(tmp_path: Path, checkout: Checkout, host: Host) -> None:
@@ -170,7 +170,7 @@ def again(tmp_path: Path, checkout: Checkout, host: Host, vendors: Running, inpu
 
 def paid(vendors: Running) -> list[list[str]]:
     runs = json.loads(urllib.request.urlopen(f"{vendors.url}/_emulator/runs").read())  # noqa: S310  loopback
-    return [each["tests"] for each in runs]
+    return [item["tests"] for item in runs]
 
 
 def test_a_green_job_that_is_run_again_is_green_and_pays_nothing(
@@ -243,8 +243,8 @@ def test_nothing_of_the_checkout_is_imported(
     tmp_path: Path, checkout: Checkout, host: Host, vendors: Running, steps: str
 ) -> None:
     set_traps(checkout.folder)
-    own = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
-    started = job(tmp_path, checkout, host, "pull_request", payload(checkout), {**own, **vendors.environ})
+    pip = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
+    started = job(tmp_path, checkout, host, "pull_request", payload(checkout), {**pip, **vendors.environ})
     instead = {"install": {"python": sys.executable}} if steps == "installed" else {}
     code = started.run(ROOT, {"poll-interval": "100ms"}, instead=instead)
     assert not (tmp_path / "trapped").exists(), (tmp_path / "trapped").read_text()
@@ -272,8 +272,8 @@ def test_the_steps_that_install_and_comment_see_no_vendors_key() -> None:
 
 
 def steps() -> dict[str, dict[str, object]]:
-    found = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))["runs"]["steps"]
-    return {step.get("id", step["name"]): step for step in found}
+    rows = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))["runs"]["steps"]
+    return {step.get("id", step["name"]): step for step in rows}
 
 
 def test_an_install_of_nothing_takes_the_python_that_has_qarunner(
@@ -300,7 +300,7 @@ def begun(started: Job, inputs: Mapping[str, str]) -> tuple[subprocess.Popen[str
     """The step that applies, under way, with a run at the vendor."""
     data = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
     context = started._context(ROOT, data, inputs)
-    started.outputs.update({name: dict(each) for name, each in installed(started).items()})
+    started.outputs.update({name: dict(outputs) for name, outputs in installed(started).items()})
     assert started._step("name", steps()["name"], context) == 0, started.said()
     process = started.start("run", steps()["run"], context)
     deadline = time.monotonic() + PATIENCE_S

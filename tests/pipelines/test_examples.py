@@ -118,10 +118,10 @@ def test_every_input_is_an_option_of_the_program() -> None:
     }
     assert passed == set(data["inputs"]) - {"comment", "token", "cache", "python", "install", "emulator"}
     assert passed >= {
-        each.option.name.removeprefix("--")
+        field.option.name.removeprefix("--")
         for command in POSITIONAL
-        for each in options_of(COMMANDS[command].options)
-        if each.option.name not in {"", "--continue"}
+        for field in options_of(COMMANDS[command].options)
+        if field.option.name not in {"", "--continue"}
     }
 
 
@@ -297,7 +297,7 @@ def test_the_page_has_every_input_and_output(request: pytest.FixtureRequest) -> 
     text = page.read_text(encoding="utf-8")
     for section in ("inputs", "outputs"):
         head = f"| {section.removesuffix('s')} | |\n|---|---|\n"
-        rows = head + "".join(f"| `{name}` | {each['description']} |\n" for name, each in data[section].items())
+        rows = head + "".join(f"| `{name}` | {item['description']} |\n" for name, item in data[section].items())
         text = re.sub(
             rf"<!-- {section} -->\n.*?<!-- /{section} -->",
             f"<!-- {section} -->\n{rows}<!-- /{section} -->",

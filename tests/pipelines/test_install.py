@@ -33,7 +33,9 @@ def wheel(folder: Path, name: str, version: str, tag: str = "py3-none-any") -> P
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
     }
     digests = {path: hashlib.sha256(text.encode()).digest() for path, text in files.items()}
-    lines = [f"{path},sha256={base64.urlsafe_b64encode(each).decode().rstrip('=')}," for path, each in digests.items()]
+    lines = [
+        f"{path},sha256={base64.urlsafe_b64encode(digest).decode().rstrip('=')}," for path, digest in digests.items()
+    ]
     path = folder / f"{name}-{version}-{tag}.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for member, text in {**files, f"{info}/RECORD": "\n".join([*lines, f"{info}/RECORD,,\n"])}.items():

@@ -22,8 +22,8 @@ STRANGER = {"login": "mallory", "type": "User", "id": 666}
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    with serving() as found:
-        yield found
+    with serving() as served:
+        yield served
 
 
 def github(host: Host, token: str = "ghs_token") -> GitHubNotes:  # noqa: S107  a made-up token
@@ -35,7 +35,7 @@ def gitlab(host: Host) -> GitLabNotes:
 
 
 def body(host: Host) -> str:
-    (comment,) = [each for each in host.comments if each["user"] is OWN]
+    (comment,) = [note for note in host.comments if note["user"] is OWN]
     return str(comment["body"])
 
 

@@ -302,14 +302,14 @@ class Stage:
         return {entry["id"]: entry["verdict"] for entry in self.report(run)["entries"]}
 
     def reason(self, entry: str, run: str = "r1") -> str:
-        return str(next(each["reason"] for each in self.report(run)["entries"] if each["id"] == entry))
+        return str(next(row["reason"] for row in self.report(run)["entries"] if row["id"] == entry))
 
     # --- what the vendors saw -----------------------------------------------------------------------------------------
 
     def records(self, what: str) -> list[Any]:
         """One of the emulator's lists."""
-        found: list[Any] = self._http.get(f"{self.vendors.url}/_emulator/{what}", timeout=PATIENCE_S).json()
-        return found
+        items: list[Any] = self._http.get(f"{self.vendors.url}/_emulator/{what}", timeout=PATIENCE_S).json()
+        return items
 
     def sent(self, vendor: str | None = None, method: str | None = None, path: str = "") -> list[Any]:
         """The requests that arrived; `path` is its end."""
@@ -325,7 +325,7 @@ class Stage:
 
     def environments(self) -> dict[str, str]:
         """The keys, by their ids, of the environments that are at Certyn still."""
-        return {each["id"]: each["key"] for each in self.records("environments") if not each["deleted"]}
+        return {item["id"]: item["key"] for item in self.records("environments") if not item["deleted"]}
 
     def paid(self, vendor: str | None = None) -> list[list[str]]:
         """The tests of every run that was made, and has to be paid for."""

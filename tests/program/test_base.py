@@ -37,16 +37,16 @@ def test_a_shared_list_of_quarantines_lies_below_what_entries_say(begin: Begin) 
     ended = stage.apply("--run-id", "r2", "--base", str(path))
     assert ended.code == 0, ended
     assert stage.report("r2")["entries"][0]["quarantine"] == quarantine
-    told = stage.run("explain", "old", QARUNNER_BASE=str(path)).out
-    assert "base, label:legacy" in told
-    assert f"{path.as_posix()}:1:" in told
-    assert "timeout" in told
+    shown = stage.run("explain", "old", QARUNNER_BASE=str(path)).out
+    assert "base, label:legacy" in shown
+    assert f"{path.as_posix()}:1:" in shown
+    assert "timeout" in shown
     stage.commit(stage.doksi("old", labels=["legacy"], quarantine=None), stage.doksi("cart"))
     assert stage.apply("--run-id", "r3", "--base", str(path)).code == 1
 
 
 @pytest.mark.parametrize(
-    ("price", "told"),
+    ("price", "message"),
     [
         ({"per_test": "4.99", "per_run": 1, "currency": "EUR"}, "per_test of doksi is 4.99"),
         ({"per_test": "{{ vars.cheap }}", "currency": "EUR"}, "per_test of doksi is {{ vars.cheap }}"),
@@ -54,13 +54,13 @@ def test_a_shared_list_of_quarantines_lies_below_what_entries_say(begin: Begin) 
         ({"per_test": 5, "per_run": "2.5", "currency": "EUR"}, ""),
     ],
 )
-def test_a_price_below_that_of_the_base_is_no_way_around_its_limit(stage: Stage, price: object, told: str) -> None:
+def test_a_price_below_that_of_the_base_is_no_way_around_its_limit(stage: Stage, price: object, message: str) -> None:
     usual = {"doksi": {"price": {"per_test": 5, "per_run": 1, "currency": "EUR"}}}
     path = base(stage, limits={"max_cost": 100}, vendors=usual)
     stage.commit(stage.doksi("login"), vendors={"doksi": {"price": price}}, vars={"cheap": 1})
     for word in ("validate", "plan"):
         ended = stage.run(word, "--base", str(path))
-        assert (ended.code, told in ended.err) == (2 if told else 0, True), ended
+        assert (ended.code, message in ended.err) == (2 if message else 0, True), ended
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def test_a_manifest_can_only_tighten_limits(stage: Stage, word: str) -> None:
     )
     ended = stage.run(word, "--base", str(path))
     assert ended.code == 2, ended
-    told = [line.partition("error: ")[2] for line in ended.err.splitlines() if ": error: " in line]
-    assert sorted(told) == [
+    messages = [line.partition("error: ")[2] for line in ended.err.splitlines() if ": error: " in line]
+    assert sorted(messages) == [
         "budget: max_cost is 1.01, and the base allows 1 [E444]",
         "budget: max_tests is 4, and the base allows 3 [E444]",
         f"quarantine: until {day(6)} is 6 days, and the base allows 5 [E444]",
@@ -220,6 +220,6 @@ def test_diff_compares_the_bases_of_both_sides(stage: Stage) -> None:
     for words in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "x"]):
         subprocess.run(["git", *words], cwd=stage.folder, check=True)
     own.write_text("limits: { max_tests: 30 }\ndefaults: { timeout: 8m }\n", encoding="utf-8")
-    told = stage.run("diff", "HEAD", QARUNNER_BASE="org.yml").out
-    assert "! base.limits.max_tests 3 → 30" in told
-    assert "~ base.defaults.timeout 7m → 8m" in told
+    shown = stage.run("diff", "HEAD", QARUNNER_BASE="org.yml").out
+    assert "! base.limits.max_tests 3 → 30" in shown
+    assert "~ base.defaults.timeout 7m → 8m" in shown

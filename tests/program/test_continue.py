@@ -121,14 +121,14 @@ def test_what_was_cancelled_by_a_reaper_runs_again(begin: Begin) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("--select", "login"), "1 row went (smoke)"),
         (("--var", "LOCALE=de"), "LOCALE differs"),
         ((), "qa-matrix.yml changed"),
     ],
 )
-def test_a_run_of_another_plan_is_not_continued(stage: Stage, words: tuple[str, ...], told: str) -> None:
+def test_a_run_of_another_plan_is_not_continued(stage: Stage, words: tuple[str, ...], message: str) -> None:
     entries = stage.doksi("login", url="https://shop.example/{{ env.LOCALE }}"), stage.certyn("smoke")
     env = {"LOCALE": {"default": "en"}}
     stage.commit(*entries, env=env)
@@ -139,7 +139,7 @@ def test_a_run_of_another_plan_is_not_continued(stage: Stage, words: tuple[str, 
     ended = job(stage, *words)
     assert ended.code == 2, ended
     assert "run r1 has another plan, and is not continued: " in ended.err
-    assert told in ended.err
+    assert message in ended.err
     assert stage.sent() == sent
 
 

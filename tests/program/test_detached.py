@@ -258,8 +258,8 @@ def test_a_folder_that_is_no_run_of_ours_hides_no_other(kept: Stage) -> None:
     ended = runs(kept)
     assert [line.split()[0] for line in ended.out.splitlines()] == ["RUN", "r1"]
     assert ended.err.count("qarunner: warning:") == 5
-    found = json.loads(runs(kept, "--output", "json").out)["runs"]
-    assert [run["state"] for run in found] == ["finished", *["unreadable"] * 5]
+    rows = json.loads(runs(kept, "--output", "json").out)["runs"]
+    assert [run["state"] for run in rows] == ["finished", *["unreadable"] * 5]
     for name in ("torn", "foreign", "altered", "strange", "liar"):
         ended = kept.run("status", name)
         assert ended.code == 2, ended

@@ -79,9 +79,9 @@ def test_a_branch_is_compared_with_where_it_left_the_default_branch(repo: Repo) 
     repo.git("checkout", "-q", "main")
     repo.commit("a", "b", "of-main")
     repo.git("checkout", "-q", "feature")
-    found = repo.document()
-    assert (found["base"], ids(found["added"]), found["removed"]) == (base, ["c"], [])
-    assert found["tests"] == {"before": 2, "after": 3}
+    data = repo.document()
+    assert (data["base"], ids(data["added"]), data["removed"]) == (base, ["c"], [])
+    assert data["tests"] == {"before": 2, "after": 3}
     text = repo.diff()
     assert text.out.startswith(f"qa-matrix.yml against main (merge base {base[:8]}): 1 added, 2 as before\n")
     assert "+ entry c added" in text.out
@@ -94,8 +94,8 @@ def test_the_working_tree_is_what_is_now_and_a_detached_head_is_fine(repo: Repo)
     assert repo.diff("--exit-code").code == 0
     assert "all 1 rows are as before" in repo.diff().out
     repo.stage.commit(repo.stage.doksi("a"), repo.stage.doksi("not-committed"))
-    found = repo.document("HEAD")
-    assert (found["base"], ids(found["added"])) == (base, ["not-committed"])
+    data = repo.document("HEAD")
+    assert (data["base"], ids(data["added"])) == (base, ["not-committed"])
     assert repo.diff("--exit-code").code == 10
     assert repo.diff("--exit-code", "--format", "json").code == 10
 
@@ -165,9 +165,9 @@ def test_a_renamed_manifest_is_compared_with_what_it_was(
     repo.stage.commit(*(repo.stage.doksi(entry) for entry in "abcd"), name=new)
     if added:
         repo.git("add", "-A")
-    found = repo.document("HEAD", "--file", new)
-    assert ids(found["added"]) == ["d"]
-    assert found["warnings"] == [f"{new} was {old} then"]
+    data = repo.document("HEAD", "--file", new)
+    assert ids(data["added"]) == ["d"]
+    assert data["warnings"] == [f"{new} was {old} then"]
 
 
 def test_a_first_manifest_is_all_new(repo: Repo) -> None:
@@ -175,10 +175,10 @@ def test_a_first_manifest_is_all_new(repo: Repo) -> None:
     repo.git("add", "-A")
     repo.git("commit", "-qm", "x")
     repo.stage.commit(repo.stage.doksi("a"))
-    found = repo.document()
-    assert ids(found["added"]) == ["a"]
-    assert found["tests"] == {"before": 0, "after": 1}
-    assert found["warnings"] == ["there was no qa-matrix.yml then: every row is new"]
+    data = repo.document()
+    assert ids(data["added"]) == ["a"]
+    assert data["tests"] == {"before": 0, "after": 1}
+    assert data["warnings"] == ["there was no qa-matrix.yml then: every row is new"]
 
 
 def test_a_base_that_was_broken_is_said_and_a_broken_manifest_is_an_error(repo: Repo) -> None:
@@ -187,11 +187,14 @@ def test_a_base_that_was_broken_is_said_and_a_broken_manifest_is_an_error(repo: 
     repo.git("commit", "-qm", "broken")
     repo.commit("a", defaults={"timeout": "soon"})
     repo.commit("a")
-    for base, told in (("HEAD~2", "was not valid then (qa-matrix.yml:"), ("HEAD~1", "was not valid then (qa-matrix")):
-        found = repo.document(base)
-        assert ids(found["added"]) == ["a"]
-        assert told in found["warnings"][0]
-        assert "/qarunner-diff-" not in found["warnings"][0]
+    for base, message in (
+        ("HEAD~2", "was not valid then (qa-matrix.yml:"),
+        ("HEAD~1", "was not valid then (qa-matrix"),
+    ):
+        data = repo.document(base)
+        assert ids(data["added"]) == ["a"]
+        assert message in data["warnings"][0]
+        assert "/qarunner-diff-" not in data["warnings"][0]
     (repo.folder / "qa-matrix.yml").write_text("version: 1\nname: x\nmatrix: [{ id: a, vendor: doski }]\n")
     broken = repo.diff("HEAD")
     assert broken.code == 2, broken
@@ -215,8 +218,8 @@ def test_a_base_that_required_an_earlier_version_is_compared_by_the_rules_of_tod
 def test_another_file_is_a_base_with_or_without_a_repository(repo: Repo) -> None:
     repo.stage.commit(repo.stage.doksi("a"), name="old.yml")
     repo.stage.commit(repo.stage.doksi("a"), repo.stage.doksi("b"))
-    found = repo.document("old.yml")
-    assert (found["base"], ids(found["added"])) == ("old.yml", ["b"])
+    data = repo.document("old.yml")
+    assert (data["base"], ids(data["added"])) == ("old.yml", ["b"])
     shutil.rmtree(repo.folder / ".git")
     assert ids(repo.document("old.yml")["added"]) == ["b"]
     outside = repo.diff()
@@ -226,7 +229,7 @@ def test_another_file_is_a_base_with_or_without_a_repository(repo: Repo) -> None
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["nope"], "nope: neither a revision of this repository nor a file"),
         (["qa-matrix.yml"], "is the manifest itself"),
@@ -234,11 +237,11 @@ def test_another_file_is_a_base_with_or_without_a_repository(repo: Repo) -> None
         (["--file", "missing.yml"], "missing.yml: cannot be read"),
     ],
 )
-def test_what_cannot_be_compared(repo: Repo, words: list[str], told: str) -> None:
+def test_what_cannot_be_compared(repo: Repo, words: list[str], message: str) -> None:
     repo.commit("a")
     ended = repo.diff(*words)
     assert ended.code == 2, ended
-    assert told in ended.err
+    assert message in ended.err
 
 
 def test_a_repository_without_a_commit(repo: Repo) -> None:
@@ -273,9 +276,9 @@ def test_nothing_of_the_repository_is_executed(repo: Repo) -> None:
 def test_rows_can_be_chosen(repo: Repo) -> None:
     repo.commit("a", "b")
     repo.commit("a", "c", "d")
-    found = repo.document("HEAD~1", "--select", "c", "--select", "b", "--select", "x")
-    assert (ids(found["added"]), ids(found["removed"])) == (["c"], ["b"])
-    assert "'x' matches no entry" in found["warnings"][0]
+    data = repo.document("HEAD~1", "--select", "c", "--select", "b", "--select", "x")
+    assert (ids(data["added"]), ids(data["removed"])) == (["c"], ["b"])
+    assert "'x' matches no entry" in data["warnings"][0]
 
 
 def test_variables_need_not_be_set_and_are_not_read(repo: Repo) -> None:
@@ -312,11 +315,11 @@ def test_fragments_are_read_as_they_were(repo: Repo) -> None:
     base = repo.commit("a", include=["qa/*.yml"])
     write("b", "c")
     (repo.folder / "qa/two.yml").unlink()
-    found = repo.document("HEAD")
-    assert (found["base"], ids(found["added"]), ids(found["removed"])) == (base, ["c"], ["gone"])
-    assert found["added"][0]["from"]["file"] == "qa/one.yml"
-    assert found["removed"][0]["from"]["file"] == "qa/two.yml"
-    assert found["warnings"] == found["changed"] == []
+    data = repo.document("HEAD")
+    assert (data["base"], ids(data["added"]), ids(data["removed"])) == (base, ["c"], ["gone"])
+    assert data["added"][0]["from"]["file"] == "qa/one.yml"
+    assert data["removed"][0]["from"]["file"] == "qa/two.yml"
+    assert data["warnings"] == data["changed"] == []
 
 
 def test_a_profile_is_laid_over_both(repo: Repo) -> None:
@@ -324,9 +327,9 @@ def test_a_profile_is_laid_over_both(repo: Repo) -> None:
     repo.commit("a", "b", profiles=profiles)
     profiles["nightly"]["defaults"] = {"timeout": "90m"}
     repo.stage.commit(*(repo.stage.doksi(entry) for entry in "abc"), profiles=profiles)
-    found = repo.document("HEAD", "--profile", "nightly")
-    assert found["added"] == []
-    (change,) = found["changed"]
+    data = repo.document("HEAD", "--profile", "nightly")
+    assert data["added"] == []
+    (change,) = data["changed"]
     assert change["id"] == "b"
     assert change["fields"][0]["cause"] == "profiles.nightly.defaults.timeout 60m → 90m"
 

@@ -30,15 +30,15 @@ def checks(stage: Stage, *words: str, code: int, **variables: str | None) -> dic
     assert ended.code == code, ended
     document = json.loads(ended.out)
     assert document["ready"] is (code == 0)
-    found: dict[str, list[Any]] = {}
+    by_name: dict[str, list[Any]] = {}
     for check in document["checks"]:
-        found.setdefault(check["check"], []).append(check)
+        by_name.setdefault(check["check"], []).append(check)
         assert check["state"] == "ok" or check["remedy"] or check["state"] == "not_checked", check
-    return found
+    return by_name
 
 
-def states(found: Mapping[str, list[Any]], state: str) -> set[str]:
-    return {name for name, rows in found.items() if any(row["state"] == state for row in rows)}
+def states(results: Mapping[str, list[Any]], state: str) -> set[str]:
+    return {name for name, rows in results.items() if any(row["state"] == state for row in rows)}
 
 
 PROJECT = "33333333-3333-4333-8333-333333333333"
@@ -63,23 +63,23 @@ def ready(begin: Begin) -> Stage:
 
 
 def test_where_nothing_is_missing_vendors_are_asked_for_their_lists_alone(ready: Stage) -> None:
-    found = checks(ready, code=0)
-    assert states(found, "problem") == set()
-    assert states(found, "not_checked") == {"doksi answer"}
-    assert {name for name in found if name.endswith(" answer")} == {
+    results = checks(ready, code=0)
+    assert states(results, "problem") == set()
+    assert states(results, "not_checked") == {"doksi answer"}
+    assert {name for name in results if name.endswith(" answer")} == {
         f"{vendor} answer" for vendor in ("doksi", "certyn", "testerarmy", "docketqa")
     }
     sent = ready.sent()
     assert {request["method"] for request in sent} == {"GET"}
     assert {request["vendor"] for request in sent} == {"certyn", "docketqa", "testerarmy"}
-    assert [found[f"{name} ids"][0]["state"] for name in ("certyn", "docketqa", "testerarmy")] == ["ok"] * 3
+    assert [results[f"{name} ids"][0]["state"] for name in ("certyn", "docketqa", "testerarmy")] == ["ok"] * 3
     assert ready.records("runs") == []
     shown = ready.run("doctor")
     assert shown.out.splitlines()[-1].startswith("nothing stands in the way of an apply: ")
     keys = [value for name, value in ready.environ.items() if name.endswith("_KEY")]
     assert not [key for key in keys if key in shown.text]
     before = len(ready.sent())
-    assert states(checks(ready, "--offline", code=0), "not_checked") == {name for name in found if "answer" in name}
+    assert states(checks(ready, "--offline", code=0), "not_checked") == {name for name in results if "answer" in name}
     assert len(ready.sent()) == before
 
 
@@ -103,11 +103,11 @@ def test_each_obstacle_has_a_remedy(ready: Stage, tmp_path: Path) -> None:
     ]
     only_warned = {"doksi key: does not begin", "certyn answer: cannot tell", "ci: QARUNNER_SEAL_KEY"}
     for variables, check, words in cases:
-        warned = any(f"{check}: {words}".startswith(each) for each in only_warned)
-        found = checks(ready, code=0 if warned else 2, **variables)
-        (row,) = [row for row in found[check] if words in row["text"]]
+        warned = any(f"{check}: {words}".startswith(prefix) for prefix in only_warned)
+        results = checks(ready, code=0 if warned else 2, **variables)
+        (row,) = [row for row in results[check] if words in row["text"]]
         assert row["state"] == ("warning" if warned else "problem"), (variables, row)
-        assert "secretword" not in json.dumps(found)
+        assert "secretword" not in json.dumps(results)
     (row,) = checks(ready, "--offline", code=0, DOCKET_API_KEY="'docket'")["docketqa key"]
     assert (row["state"], row["text"]) == ("warning", "DOCKET_API_KEY, which was pasted with its quotes")
 
@@ -116,8 +116,8 @@ def test_a_key_goes_nowhere_where_an_apply_would_not_send_it(ready: Stage) -> No
     manifest = json.loads((ready.folder / "qa-matrix.yml").read_text(encoding="utf-8"))
     manifest["vendors"]["docketqa"] = {"api_key_env": "TESTERARMY_API_KEY"}
     (ready.folder / "qa-matrix.yml").write_text(json.dumps(manifest), encoding="utf-8")
-    found = checks(ready, code=2)
-    (row,) = found["docketqa answer"]
+    results = checks(ready, code=2)
+    (row,) = results["docketqa answer"]
     assert "must not be sent to docketqa" in row["text"]
     assert ready.sent("docketqa") == []
 
@@ -225,10 +225,10 @@ def test_ids_that_a_vendor_no_longer_knows(ready: Stage, begin: Begin) -> None:
         testerarmy={"projects": {PROJECT: {}}},
         certyn={"projects": ["shop"], "processes": {"B": "completed"}, "scopes": ["execution:read"]},
     )
-    found = checks(ready, code=2, **{name: url for name, url in later.environ.items() if name.endswith("_URL")})
-    (gone,) = found["testerarmy ids"]
+    results = checks(ready, code=2, **{name: url for name, url in later.environ.items() if name.endswith("_URL")})
+    (gone,) = results["testerarmy ids"]
     assert gone["text"] == f"TesterArmy lists no category {GROUP}, which c names"
     assert "qarunner lock --check" in gone["remedy"]
-    (paused,) = found["docketqa ids"]
+    (paused,) = results["docketqa ids"]
     assert (paused["state"], paused["text"]) == ("warning", "test 12 (Pay), which d names: it is paused at DocketQA")
-    assert found["certyn ids"][0]["state"] == "ok"
+    assert results["certyn ids"][0]["state"] == "ok"

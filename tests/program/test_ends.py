@@ -23,10 +23,10 @@ pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Lin
 def codes(stage: Stage, ended: Ended) -> set[int]:
     """Every code that is told of the end of run r1."""
     last = next(line for line in reversed(ended.text.splitlines()) if line.startswith("qarunner: exit "))
-    found = {ended.code, int(last.split()[2].removesuffix(":"))}
-    found |= {stage.events("RunFinished")[-1]["exit_code"], stage.report()["exit_code"]}
+    numbers = {ended.code, int(last.split()[2].removesuffix(":"))}
+    numbers |= {stage.events("RunFinished")[-1]["exit_code"], stage.report()["exit_code"]}
     (listed,) = json.loads(stage.run("runs", "--output", "json").out)["runs"]
-    return found | {listed["exit_code"]}
+    return numbers | {listed["exit_code"]}
 
 
 @pytest.fixture

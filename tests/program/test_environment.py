@@ -130,8 +130,8 @@ def test_all_problems_of_files_and_manifest_are_told_at_once(stage: Stage) -> No
     (stage.folder / "values.yml").write_text("SHOP_D: 1\n", encoding="utf-8")
     ended = stage.run("plan", "--env-file", "ci.env", "--var-file", "values.yml", SHOP_A=VALUE)
     assert ended.code == 2, ended
-    for told in ("SHOP_A is set", "SHOP_B is not set", "ci.env:1:1: error", "values.yml:1:9: error: SHOP_D"):
-        assert told in ended.err
+    for message in ("SHOP_A is set", "SHOP_B is not set", "ci.env:1:1: error", "values.yml:1:9: error: SHOP_D"):
+        assert message in ended.err
 
 
 def test_a_misspelt_value_is_remarked(stage: Stage) -> None:
@@ -175,8 +175,8 @@ def test_bytes_that_are_not_utf_8_are_one_error_that_names_where_they_are(stage:
         (("--env", bad), {}, "is no name of a variable"),
         (("--allow-secret", bad), {}, "is no variable's name"),
     ]
-    for words, variables, told in cases:
+    for words, variables, message in cases:
         for command in ("plan", "apply"):
             ended = stage.run(command, *words, **{"CERTYN_PROJECT": "shop", **variables})
-            assert (ended.code, told in ended.text) == (2, True), ended
+            assert (ended.code, message in ended.text) == (2, True), ended
     assert stage.sent() == []

@@ -30,19 +30,19 @@ def set_up(begin: Begin, *faults: dict[str, object], **certyn: object) -> Stage:
 def named(stage: Stage, ended: Ended) -> set[str]:
     """The keys that the report names; the last words of the apply name them as well."""
     left = stage.report()["left"]
-    for each in left:
-        assert (each["vendor"], each["details"]["project"], each["todo"]) == ("certyn", "shop", "delete it in Certyn")
-        how = "left" if each["certain"] else "may be left"
-        assert f"{how} at certyn: environment {each['details']['key']}" in ended.out, ended
-    return {each["details"]["key"] for each in left}
+    for item in left:
+        assert (item["vendor"], item["details"]["project"], item["todo"]) == ("certyn", "shop", "delete it in Certyn")
+        how = "left" if item["certain"] else "may be left"
+        assert f"{how} at certyn: environment {item['details']['key']}" in ended.out, ended
+    return {item["details"]["key"] for item in left}
 
 
 def all_known(stage: Stage, ended: Ended) -> None:
     there = stage.environments()
     assert set(there.values()) <= named(stage, ended), ended
-    for each in stage.report()["left"]:
-        if "id" in each["details"]:
-            assert there.get(each["details"]["id"]) == each["details"]["key"]
+    for item in stage.report()["left"]:
+        if "id" in item["details"]:
+            assert there.get(item["details"]["id"]) == item["details"]["key"]
 
 
 def test_nothing_is_left_where_nothing_goes_wrong(begin: Begin) -> None:

@@ -215,8 +215,8 @@ def test_a_doksi_test_with_another_word_than_passed_has_not_passed(begin: Begin)
     ended = stage.apply()
     assert ended.code == 8, ended
     (login,) = stage.report()["entries"]
-    told = {test["id"]: (test["verdict"], test["raw_status"]) for test in login["tests"]}
-    assert told == {**{test: ("unknown", word) for test, word in words.items()}, "t5": ("passed", "passed")}
+    verdicts = {test["id"]: (test["verdict"], test["raw_status"]) for test in login["tests"]}
+    assert verdicts == {**{test: ("unknown", word) for test, word in words.items()}, "t5": ("passed", "passed")}
 
 
 def test_results_that_are_missing_are_not_green(begin: Begin) -> None:

@@ -373,10 +373,10 @@ def test_a_working_directory_that_is_gone_is_a_users_matter(stage: Stage) -> Non
     stage.customise("import os\nos.mkdir('gone')\nos.chdir('gone')\nos.rmdir('../gone')\n")
     names = "validate, plan, apply, diff, status, runs, resume, cancel, report, init --vendor doksi, explain a"
     for words in names.split(", "):
-        told = stage.run(*words.split())
-        assert told.code == 2, (words, told)
-        for text in (told.err, ended.stderr):
-            assert "the working directory does not exist any more" in text, (words, told)
+        shown = stage.run(*words.split())
+        assert shown.code == 2, (words, shown)
+        for text in (shown.err, ended.stderr):
+            assert "the working directory does not exist any more" in text, (words, shown)
             assert "Traceback" not in text
 
 

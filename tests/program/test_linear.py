@@ -89,9 +89,9 @@ def calls(words: list[str]) -> int:
     code = profile.runcall(run, words)
     assert code in {0, 1}, words  # the run that is reported did not pass
     entries: list[Any] = profile.getstats()
-    own = [each for each in entries if getattr(each.code, "co_filename", "").startswith(ROOT)]
-    in_c = (call for each in own for call in each.calls or () if isinstance(call.code, str))
-    return sum(each.callcount for each in (*own, *in_c))
+    ours = [entry for entry in entries if getattr(entry.code, "co_filename", "").startswith(ROOT)]
+    in_c = (call for entry in ours for call in entry.calls or () if isinstance(call.code, str))
+    return sum(entry.callcount for entry in (*ours, *in_c))
 
 
 @pytest.fixture(scope="module")

@@ -185,7 +185,7 @@ def test_names_that_are_no_single_thing(begin: Begin) -> None:
             "paused": [5],
         }
     )
-    odd = 'Odd: "quotes" \\ # \u2028 *'
+    quoted = 'Odd: "quotes" \\ # \u2028 *'
     stage.commit(docketqa("one", "Twice", "{{ x }}"))
     refused = stage.run("lock")
     assert (refused.code, refused.err.count("error:")) == (2, 1), refused
@@ -199,7 +199,7 @@ def test_names_that_are_no_single_thing(begin: Begin) -> None:
     assert "no test at DocketQA that can run matches 'Paused o*' [E462]" in refused.err
     assert refused.err.count("[E462]") == 4
     assert not (stage.folder / "qa-matrix.lock").exists()
-    stage.commit(docketqa("one", "Is 2*3 6?", odd, "Tw*", "Caf\u00e9"))
+    stage.commit(docketqa("one", "Is 2*3 6?", quoted, "Tw*", "Caf\u00e9"))
     assert stage.run("lock").code == 0
     assert ids(stage) == {"one": ["3", "4", "1", "2", "6"]}
     assert stage.run("lock").out == "qa-matrix.lock: unchanged, 4 names\n"
@@ -369,12 +369,12 @@ def test_a_changed_lock_is_a_changed_row_and_a_stale_plan(begin: Begin) -> None:
     assert ids(stage) == {"pay": ["13", "14"], "cart": ["12"]}
     later = begin(docketqa={"tests": {**TESTS, 15: {"name": "Login guest"}}})
     assert stage.run("lock", **at(later)).code == 0
-    told = data(stage, "diff", "main", "--format", "json")
-    assert [row["id"] for row in told["changed"]] == ["pay"]
-    (field,) = told["changed"][0]["fields"]
+    document = data(stage, "diff", "main", "--format", "json")
+    assert [row["id"] for row in document["changed"]] == ["pay"]
+    (field,) = document["changed"][0]["fields"]
     assert field["path"] == "test_ids"
     assert field["after"] == ["Login admin (13)", "Login guest (15)", "Login user (14)"]
-    assert told["tests"] == {"before": 3, "after": 4}
+    assert document["tests"] == {"before": 3, "after": 4}
     shown = stage.run("diff", "main")
     assert "~ qa-matrix.lock: Login *" in shown.out
     assert "Login guest (15)" in shown.out
@@ -386,8 +386,8 @@ def test_a_changed_lock_is_a_changed_row_and_a_stale_plan(begin: Begin) -> None:
     # Names in place of the same ids send the same; where one more came with them, it alone is new.
     stage.commit(docketqa("pay", "Login admin", "Login user"), docketqa("cart", "Checkout flow"))
     assert stage.run("lock").code == 0
-    told = data(stage, "diff", "main", "--format", "json")
-    assert [row["id"] for row in told["changed"]] == ["pay"], "its names are written in another way"
+    document = data(stage, "diff", "main", "--format", "json")
+    assert [row["id"] for row in document["changed"]] == ["pay"], "its names are written in another way"
     stage.commit(docketqa("pay", "Login *"), docketqa("cart", "Checkout flow", "Login admin"))
     assert stage.run("lock").code == 0
     shown = stage.run("diff", "main")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def shard(stage: Stage, run: str, word: str, *select: str) -> Ended:
     """A job's part of the matrix, as `--shard` writes it down."""
-    ended = stage.run("apply", "--run-id", run, "--poll-interval", "20ms", *(f"--select={each}" for each in select))
+    ended = stage.run("apply", "--run-id", run, "--poll-interval", "20ms", *(f"--select={term}" for term in select))
     folder = stage.run_folder(run)
     plan, events = from_json((folder / PLAN).read_bytes(), path=folder), read(folder).events
     assert plan.sources is not None
@@ -142,7 +142,7 @@ def test_a_run_that_did_not_end_counts_as_what_it_is(shards: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ("manifest", "qa-matrix.yml differs"),
         ("total", "one is shard 1/2, one is shard 1/3"),
@@ -152,7 +152,7 @@ def test_a_run_that_did_not_end_counts_as_what_it_is(shards: Stage) -> None:
         ("rehearsal", "one of them was a rehearsal"),
     ],
 )
-def test_runs_of_different_plans_are_refused(shards: Stage, change: str, told: str) -> None:
+def test_runs_of_different_plans_are_refused(shards: Stage, change: str, message: str) -> None:
     entries = [shards.doksi("a"), shards.doksi("d"), shards.certyn("c")]
     top: dict[str, Any] = {"gate": {"min_tests": 3}}
     if change == "gate":
@@ -178,7 +178,7 @@ def test_runs_of_different_plans_are_refused(shards: Stage, change: str, told: s
     ended = shards.run("report", "--merge", "r1", "x")
     assert ended.code == 2, ended
     assert "r1 and x are no parts of one whole" in ended.err or "x and r1 are no parts of one whole" in ended.err
-    assert told in ended.err, ended
+    assert message in ended.err, ended
 
 
 def test_runs_without_shards_are_joined_if_they_share_no_entry(stage: Stage) -> None:
@@ -192,7 +192,7 @@ def test_runs_without_shards_are_joined_if_they_share_no_entry(stage: Stage) -> 
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--merge"], "no run was named"),
         (["--merge", "nope"], "nope: neither a run in .qarunner/runs nor a folder with one"),
@@ -200,10 +200,10 @@ def test_runs_without_shards_are_joined_if_they_share_no_entry(stage: Stage) -> 
         (["--merge", "r1", "--format", "pdf"], "unknown format 'pdf'"),
     ],
 )
-def test_what_cannot_be_joined(stage: Stage, words: list[str], told: str) -> None:
+def test_what_cannot_be_joined(stage: Stage, words: list[str], message: str) -> None:
     ended = stage.run("report", *words)
     assert ended.code == 2, ended
-    assert told in ended.err
+    assert message in ended.err
 
 
 def test_a_command_that_a_report_names_leads_to_its_run(begin: Begin) -> None:

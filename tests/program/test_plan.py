@@ -111,7 +111,7 @@ def test_shards_for_gitlab_apply_what_was_chosen(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--shards", "2"], "--shards goes with --format github-matrix or gitlab-ci"),
         (["--format", "gitlab-ci"], "--shards goes with --format github-matrix or gitlab-ci"),
@@ -126,11 +126,11 @@ def test_shards_for_gitlab_apply_what_was_chosen(stage: Stage) -> None:
         ([""], "'' is no path"),
     ],
 )
-def test_words_that_make_no_sense_together(stage: Stage, words: list[str], told: str) -> None:
+def test_words_that_make_no_sense_together(stage: Stage, words: list[str], message: str) -> None:
     stage.commit(stage.doksi("a"))
     ended = stage.run("plan", *words)
     assert ended.code == 2, ended
-    assert told in ended.err
+    assert message in ended.err
 
 
 def test_a_plan_says_how_long_its_runs_usually_take_and_keeps_it_out_of_the_file(stage: Stage) -> None:

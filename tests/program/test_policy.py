@@ -23,9 +23,9 @@ def test_a_quarantined_failure_is_shown_and_does_not_gate(begin: Begin) -> None:
     stage.commit(stage.doksi("login", quarantine=quarantine(30)), stage.doksi("cart"))
     ended = stage.apply()
     assert ended.code == 0, ended
-    told = stage.report()["entries"][0]
-    assert (told["verdict"], told["gating"], told["quarantine"]) == ("failed", False, quarantine(30))
-    assert "team-shop: flaky since monday" in told["reason"]
+    row = stage.report()["entries"][0]
+    assert (row["verdict"], row["gating"], row["quarantine"]) == ("failed", False, quarantine(30))
+    assert "team-shop: flaky since monday" in row["reason"]
     assert f"failed (in quarantine until {quarantine(30)['until']})" in ended.out
     assert "1 failed (does not gate), 1 passed" in ended.last
 

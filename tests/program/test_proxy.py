@@ -46,8 +46,8 @@ class Gateway:
     def __call__(self, connection: socket.socket) -> None:
         host, _, port = self.stage.vendors.url.removeprefix("http://").partition(":")
         head, _, body = self.requests[-1].partition(b"\r\n\r\n")
-        own = (b"host:", b"connection:")
-        lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(own)]
+        replaced = (b"host:", b"connection:")
+        lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(replaced)]
         lines[1:1] = [f"Host: {host}:{port}".encode(), b"Connection: close"]
         with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as vendor:
             vendor.sendall(b"\r\n".join(lines) + b"\r\n\r\n" + body)
@@ -75,12 +75,12 @@ def behind_a_proxy(
 
 def first(method: bytes, end: bytes = b"") -> Callable[[bytes], bool]:
     """True of the first request of a method whose path ends so."""
-    found: list[bytes] = []
+    lines: list[bytes] = []
 
     def is_first(line: bytes) -> bool:
         if line.startswith(method + b" ") and line.split()[1].endswith(end):
-            found.append(line)
-            return len(found) == 1
+            lines.append(line)
+            return len(lines) == 1
         return False
 
     return is_first

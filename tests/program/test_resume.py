@@ -68,10 +68,10 @@ def test_only_what_is_in_doubt_can_be_decided_and_only_one_way(begin: Begin) -> 
         "--drop doksi-9": "uncertain are: doksi-1",
         "--drop doksi-1 --resubmit login": "both --resubmit and --drop",
     }
-    for word, told in words.items():
+    for word, message in words.items():
         ended = stage.resume("r1", *word.split())
         assert ended.code == 2, ended
-        assert told in ended.err
+        assert message in ended.err
     assert stage.sent() == before
 
 

@@ -136,7 +136,7 @@ def commit(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "variables", "told"),
+    ("change", "variables", "message"),
     [
         (None, {"STAGING_URL": "https://other.example"}, "STAGING_URL differs"),
         (None, {"QARUNNER_VAR_LOCALE": "de"}, "LOCALE differs"),
@@ -164,11 +164,11 @@ def commit(stage: Stage) -> None:
     ],
 )
 def test_what_differs_is_named_and_nothing_is_sent(
-    saved: Stage, change: Callable[[Stage], None] | None, variables: dict[str, str | None], told: str
+    saved: Stage, change: Callable[[Stage], None] | None, variables: dict[str, str | None], message: str
 ) -> None:
     if change is not None:
         change(saved)
-    assert told in stale(saved.apply("plan.json", **variables))
+    assert message in stale(saved.apply("plan.json", **variables))
     assert saved.sent() == []
     assert not saved.run_folder().exists()
 
@@ -184,7 +184,7 @@ CI = {
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "message"),
     [
         ({"GITHUB_SHA": "b" * 40}, "git.sha is bbbbbbbbbbbb, the plan is for aaaaaaaaaaaa"),
         ({"GITHUB_REPOSITORY": "acme/other"}, "git.repository is acme/other, the plan is for acme/shop"),
@@ -192,18 +192,18 @@ CI = {
     ],
 )
 def test_what_a_vendor_is_told_of_the_build_has_to_be_of_this_build(
-    stage: Stage, other: dict[str, str], told: str
+    stage: Stage, other: dict[str, str], message: str
 ) -> None:
     stage.commit(stage.certyn("smoke"))
     assert stage.run("plan", "--out", "plan.json", **CI).code == 0
-    assert told in stale(stage.apply("plan.json", **{**CI, **other}))
+    assert message in stale(stage.apply("plan.json", **{**CI, **other}))
     # Facts and digest say what is true, and the vendor would be told something else: the request is compared.
     path = stage.folder / "plan.json"
     saved = from_json(path.read_bytes(), path=path)
     real = {"sha": "c" * 40, "short_sha": "c" * 7, "branch": "real", "tag": None, "repository": "acme/real"}
     path.write_bytes(to_json(seal(replace(saved, git=real))))
-    here = {**CI, "GITHUB_SHA": "c" * 40, "GITHUB_REF_NAME": "real", "GITHUB_REPOSITORY": "acme/real"}
-    assert "the plan is for" in stale(stage.apply("plan.json", **here))
+    build = {**CI, "GITHUB_SHA": "c" * 40, "GITHUB_REF_NAME": "real", "GITHUB_REPOSITORY": "acme/real"}
+    assert "the plan is for" in stale(stage.apply("plan.json", **build))
     assert stage.sent() == []
 
 
@@ -241,9 +241,9 @@ def test_a_plan_names_no_manifest_elsewhere(saved: Stage) -> None:
 
 def test_every_difference_is_named_at_once(saved: Stage) -> None:
     apk(saved, "two")
-    told = stale(saved.apply("plan.json", STAGING_URL="https://other.example"))
-    assert "STAGING_URL differs" in told
-    assert "build/app.apk has other content" in told
+    message = stale(saved.apply("plan.json", STAGING_URL="https://other.example"))
+    assert "STAGING_URL differs" in message
+    assert "build/app.apk has other content" in message
 
 
 def made_by(saved: Stage, tool: str) -> None:
@@ -281,18 +281,18 @@ def test_a_plan_of_a_later_version_is_refused_with_that_version(saved: Stage) ->
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda text: text.replace("staging.example", "evil.example"), "was changed after qarunner wrote it"),
         (lambda text: text.replace('"timeout_s": 1800', '"timeout_s": 1801'), "was changed after qarunner wrote it"),
         (lambda text: text[: len(text) // 2], "not a plan of qarunner"),
     ],
 )
-def test_a_plan_that_somebody_edited_is_refused(saved: Stage, change: Callable[[str], str], told: str) -> None:
+def test_a_plan_that_somebody_edited_is_refused(saved: Stage, change: Callable[[str], str], message: str) -> None:
     edit("plan.json", change)(saved)
     ended = saved.apply("plan.json")
     assert ended.code == 2, ended
-    assert told in ended.err
+    assert message in ended.err
     assert saved.sent() == []
 
 

@@ -169,7 +169,7 @@ def test_a_journal_of_format_1_is_read_and_gone_on_with_at_a_person_s_word(begin
     journal = stage.run_folder() / JOURNAL
     first, *others = read(stage.run_folder()).events
     assert isinstance(first, ev.RunStarted)
-    journal.write_bytes(b"".join(ev.to_line(each) for each in (replace(first, version=1), *others)))
+    journal.write_bytes(b"".join(ev.to_line(event) for event in (replace(first, version=1), *others)))
     assert stage.run("status").code == 0
     assert "its seal is missing" in stage.resume("r1").err
     ended = stage.resume("r1", "--unsealed")

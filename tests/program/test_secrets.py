@@ -32,12 +32,12 @@ def private(stage: Stage, *, url: str = "https://shop.example/?token={{ env.PREV
 
 def traces(text: str, *secrets: str) -> list[str]:
     """The secrets that stand in a text, in any form in which one might come back."""
-    found = []
+    seen = []
     for secret in secrets:
         encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
         forms = {secret, quote(secret), quote(secret, safe=""), encoded, json.dumps(secret)[1:-1]}
-        found += [form for form in forms if form in text]
-    return found
+        seen += [form for form in forms if form in text]
+    return seen
 
 
 def written(folder: Path) -> str:

@@ -105,18 +105,18 @@ def test_runs_of_two_commits_are_no_whole(two: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--union", "runs"], "--union goes with --merge"),
         (["--merge", "--manifest", SHOP, "runs"], "--manifest with --union"),
         (["--merge", "--union", "runs"], "--union: no --manifest was named"),
     ],
 )
-def test_words_that_make_no_sense_alone_are_refused(two: Stage, words: list[str], told: str) -> None:
+def test_words_that_make_no_sense_alone_are_refused(two: Stage, words: list[str], message: str) -> None:
     applied(two, SHOP, "s")
     ended = two.run("report", *words)
     assert ended.code == 2
-    assert told in ended.err
+    assert message in ended.err
 
 
 def test_one_pipeline_has_the_jobs_of_all_manifests(two: Stage) -> None:
@@ -165,13 +165,13 @@ def test_the_pipeline_of_gitlab_ends_with_one_gate_over_all(begin: Begin) -> Non
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ([], "several manifests go with --format github-matrix or gitlab-ci"),
         (["--format", "github-matrix", "--out", "plan.json"], "--out takes the plan of one manifest"),
     ],
 )
-def test_several_manifests_make_a_pipeline_and_nothing_else(two: Stage, words: list[str], told: str) -> None:
+def test_several_manifests_make_a_pipeline_and_nothing_else(two: Stage, words: list[str], message: str) -> None:
     ended = two.run("plan", SHOP, API, *words)
     assert ended.code == 2
-    assert told in ended.err
+    assert message in ended.err

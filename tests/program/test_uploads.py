@@ -55,10 +55,10 @@ def test_an_upload_that_stays_is_named_and_its_run_can_be_removed_all_the_same(b
     stage.commit(app("shop", "doksi"), app("shop-2", "docketqa"))
     ended = stage.apply()
     assert ended.code == 0, ended
-    left = {each["vendor"]: each for each in stage.report()["left"]}
+    left = {item["vendor"]: item for item in stage.report()["left"]}
     assert left["doksi"]["what"] == f"target {left['doksi']['details']['target_id']} of app.apk"
     assert left["docketqa"]["what"] == f"build {left['docketqa']['details']['name']!r} of app 5"
-    assert {(each["kind"], each["why"]) for each in left.values()} == {("build", "an upload stays there")}
+    assert {(item["kind"], item["why"]) for item in left.values()} == {("build", "an upload stays there")}
     assert f"left at doksi: {left['doksi']['what']}: an upload stays there" in ended.out + ended.err
     pruned = stage.run("runs", "--prune", "--keep", "0")
     assert pruned.code == 0, pruned
@@ -92,8 +92,8 @@ def test_a_name_that_other_builds_may_have_finds_none_and_nothing_runs(begin: Be
 
 
 def test_an_older_build_is_not_taken_for_the_one_that_had_no_answer(begin: Begin) -> None:
-    found = {"on": "GET /apps/{id}", "merge": {"builds": [{"id": 31, "name": "nobody knows"}]}}
-    stage = begin(docketqa={**SHOP, "faults": [{"on": BUILDS, "status": 503}, found]})
+    fault = {"on": "GET /apps/{id}", "merge": {"builds": [{"id": 31, "name": "nobody knows"}]}}
+    stage = begin(docketqa={**SHOP, "faults": [{"on": BUILDS, "status": 503}, fault]})
     apk(stage.folder / "app.apk")
     stage.commit(app("shop", "docketqa"))
     ended = stage.apply()
@@ -115,7 +115,7 @@ def test_a_target_that_may_be_there_is_named_and_the_build_uploaded_again(
     assert ended.code == 0, ended
     uploads = [request["body"]["upload_id"] for request in stage.sent("doksi", "POST", "/targets")]
     assert len(uploads) == 2, "the second try is taken"
-    left = {each["what"]: each["certain"] for each in stage.report()["left"]}
+    left = {item["what"]: item["certain"] for item in stage.report()["left"]}
     assert left.pop(f"a target of app.apk (upload {uploads[0]})") is False
     assert list(left.values()) == [True]
     assert f"may be left at doksi: a target of app.apk (upload {uploads[0]})" in ended.out + ended.err

@@ -60,15 +60,15 @@ def events_of(plan: Plan) -> Iterator[ev.Event]:
     for number, job in enumerate(plan.jobs):
         run = RemoteRun(id=f"run-{number}", url=f"https://vendor.test/runs/{number}")
         yield ev.Accepted(at=EPOCH + number % 60, job=job.id, runs=(run,))
-    for number, each in enumerate(plan.entries):
+    for number, row in enumerate(plan.entries):
         cases = tuple(_case(number, k, verdict_of(number)) for k in range(TESTS))
         message = f"Button {number} not found after 30 s" if verdict_of(number) is Verdict.FAILED else None
         outcome = Outcome(verdict=verdict_of(number), cases=cases, message=message, duration_s=20.0 + number % 40)
         name = plan.jobs[number].id
         yield ev.RunFinishedRemotely(
-            at=EPOCH + 60 + number % 60, job=name, run=f"run-{number}", outcomes={each.id: outcome}
+            at=EPOCH + 60 + number % 60, job=name, run=f"run-{number}", outcomes={row.id: outcome}
         )
-        yield ev.EntryClosed(at=EPOCH + 60 + number % 60, entry=each.id, outcome=outcome)
+        yield ev.EntryClosed(at=EPOCH + 60 + number % 60, entry=row.id, outcome=outcome)
 
 
 def _case(number: int, test: int, verdict: Verdict) -> Case:

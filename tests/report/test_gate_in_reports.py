@@ -36,8 +36,8 @@ def ended(
     events: list[ev.Event] = [started(EPOCH, plan)]
     events += [ev.Accepted(at=EPOCH, job=job.id, runs=(RemoteRun(id=job.id, url=None),)) for job in plan.jobs]
     events += [
-        ev.EntryClosed(at=EPOCH + 9, entry=each.id, outcome=outcome)
-        for each, outcome in zip(entries, outcomes, strict=True)
+        ev.EntryClosed(at=EPOCH + 9, entry=row.id, outcome=outcome)
+        for row, outcome in zip(entries, outcomes, strict=True)
     ]
     events += [ev.Interrupted(at=EPOCH + 9, signal=signal)] if signal else []
     return summarise(fold(plan, events))

@@ -102,9 +102,9 @@ def test_the_json_report_has_the_documented_keys(folder: Path) -> None:
     for row in report["entries"]:
         assert set(entry.split()) <= set(row)
         assert all(set(run) >= {"id", "url", "attempt"} for run in row["runs"])
-        for each in row["tests"]:
-            assert set(test.split()) <= set(each)
-            assert all(set(step) >= {"title", "verdict", "message", "screenshot_url"} for step in each["steps"])
+        for case in row["tests"]:
+            assert set(test.split()) <= set(case)
+            assert all(set(step) >= {"title", "verdict", "message", "screenshot_url"} for step in case["steps"])
 
 
 def test_the_totals_count_every_test_once(folder: Path) -> None:

@@ -67,14 +67,14 @@ def test_the_tests_that_failed_lead_in_their_entry_and_in_its_counts() -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_the_page_is_whole_and_asks_for_nothing(case: str) -> None:
     text = html.render(summary_of(case))
-    found = tags(text)
-    ids = {attributes["id"] for _, attributes in found if "id" in attributes}
-    for tag, attributes in found:
+    elements = tags(text)
+    ids = {attributes["id"] for _, attributes in elements if "id" in attributes}
+    for tag, attributes in elements:
         assert tag not in ASKING
         assert not any(name.startswith("on") or name in {"src", "style"} for name in attributes)
         href = attributes.get("href") or "data:,"
         assert re.match(r"https?://|data:,$", href) or href.removeprefix("#") in ids
-    assert [tag for tag, _ in found].count("script") == 1
+    assert [tag for tag, _ in elements].count("script") == 1
     assert "url(" not in text
 
 

@@ -42,9 +42,9 @@ def names(*cases: Case) -> list[str | None]:
 
 @given(CASES)
 def test_whatever_tests_are_called_the_file_is_well_formed_and_names_are_unique(cases: list[Case]) -> None:
-    found = names(*cases)
-    assert len(found) == len(set(found))
-    assert len(found) >= len(cases)
+    shown = names(*cases)
+    assert len(shown) == len(set(shown))
+    assert len(shown) >= len(cases)
     assert "⟦secret" not in jsondoc.render(reported(*cases))
 
 

