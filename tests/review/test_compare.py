@@ -93,9 +93,14 @@ def test_settings_of_a_vendor_are_fields_of_its_rows(tmp_path: Path) -> None:
     assert [note.message for note in notes] == ["runs elsewhere: vendors.certyn.environment staging → production"]
 
 
-def test_a_new_vendor_is_named_with_its_credential(tmp_path: Path) -> None:
-    _, notes = difference(tmp_path, matrix(), matrix("  - { id: n, vendor: docketqa, test_ids: [1] }\n"))
-    assert [note.message for note in notes] == ["docketqa is new here: apply needs its key in DOCKET_API_KEY"]
+def test_new_vendors_are_named_in_their_order_with_their_credentials(tmp_path: Path) -> None:
+    ids = {"testerarmy": "22222222-2222-4222-8222-222222222222", "docketqa": "1"}
+    entries = "".join(f"  - {{ id: {name}, vendor: {name}, test_ids: [{test}] }}\n" for name, test in ids.items())
+    _, notes = difference(tmp_path, matrix(), matrix(entries))
+    keys = {"testerarmy": "TESTERARMY_API_KEY", "docketqa": "DOCKET_API_KEY"}
+    assert [note.message for note in notes] == [
+        f"{name} is new here: apply needs its key in {key}" for name, key in keys.items()
+    ]
 
 
 @pytest.mark.parametrize(

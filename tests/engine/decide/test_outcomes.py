@@ -251,3 +251,11 @@ def test_details_make_no_verdict_better_and_add_no_test_that_finished(
     taken: bool,  # noqa: FBT001  a parameter of the test
 ) -> None:
     assert takes_details(counted, detailed) is taken
+
+
+def test_the_reason_is_that_of_the_first_test_which_has_one() -> None:
+    silent = Case(id="a", verdict=Verdict.FAILED)
+    cases = (replace(silent, verdict=Verdict.PASSED, message="fine"), silent, replace(silent, message="no button"))
+    assert Outcome(verdict=Verdict.FAILED, cases=cases).reason == "no button"
+    assert Outcome(verdict=Verdict.FAILED, cases=cases, message="1 failed").reason == "1 failed"
+    assert Outcome(verdict=Verdict.FAILED, cases=(silent,)).reason is None
