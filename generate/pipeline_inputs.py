@@ -10,7 +10,7 @@ from qarunner.cli.pipelines.arguments import POSITIONAL, options_by_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qarunner.app.options import Field
+    from qarunner.app.options import Option
 
 _BY_HAND = frozenset({"continue", "file", "run-id", "runs-dir"})
 """Options that stand in the files themselves: the manifest, and what names and keeps each job's run."""
@@ -40,27 +40,27 @@ def component_variables() -> str:
     return "".join(lines.format(variable=_variable(name), name=name) for name in _of_component())
 
 
-def _of_commands() -> dict[str, Field]:
-    fields: dict[str, Field] = {}
+def _of_commands() -> dict[str, Option]:
+    options: dict[str, Option] = {}
     for command in POSITIONAL:
-        fields |= {name: field for name, field in options_by_name(command).items() if name not in fields}
-    return {name: field for name, field in fields.items() if name not in _BY_HAND}
+        options |= {name: option for name, option in options_by_name(command).items() if name not in options}
+    return {name: option for name, option in options.items() if name not in _BY_HAND}
 
 
-def _of_component() -> dict[str, Field]:
-    return {name: field for name, field in options_by_name("apply").items() if name not in _OF_ONE_JOB}
+def _of_component() -> dict[str, Option]:
+    return {name: option for name, option in options_by_name("apply").items() if name not in _OF_ONE_JOB}
 
 
 def _variable(name: str) -> str:
     return f"INPUT_{name.upper().replace('-', '_')}"
 
 
-def _inputs(options: Mapping[str, Field], how: str, indent: str = "  ") -> str:
+def _inputs(options: Mapping[str, Option], how: str, indent: str = "  ") -> str:
     lines = []
-    for name, field in options.items():
-        words = field.option.help.removesuffix(" Repeatable.").removesuffix(".")
-        words = f"true: {words[0].lower()}{words[1:]}" if field.kind is bool else words
-        words += f". {how}." if field.many else "."
-        default = "false" if field.kind is bool else ""
+    for name, option in options.items():
+        words = option.help.removesuffix(" Repeatable.").removesuffix(".")
+        words = f"true: {words[0].lower()}{words[1:]}" if option.kind is bool else words
+        words += f". {how}." if option.many else "."
+        default = "false" if option.kind is bool else ""
         lines.append(f'{indent}{name}: {{ description: {json.dumps(words)}, default: "{default}" }}\n')
     return "".join(lines)

@@ -13,7 +13,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, date, datetime
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, dataclass_transform, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
 from msgspec import Struct
 
@@ -33,14 +33,20 @@ T = TypeVar("T")
 DEFAULT_RUNS = Path(".qarunner/runs")
 
 
-class Option(Struct, frozen=True):
-    """An option, or an argument where `name` is empty.
+class Option(Struct, frozen=True, kw_only=True):
+    """A field of a command's options that can be typed: an option, or an argument where `name` is empty.
 
+    `kind` is the type of one value, bool for a flag; `many`: it may be given often.
     `recorded`: it chooses what is planned; a saved plan keeps it, and a child pipeline repeats it. `permits`: it says
     what may be read, sent or paid for; a child pipeline repeats it, an apply of a saved plan says it again.
     `apart`: the option that makes no sense beside it, and why.
     """
 
+    key: str
+    kind: type
+    many: bool
+    required: bool
+    default: object
     name: str
     metavar: str
     help: str
@@ -51,38 +57,30 @@ class Option(Struct, frozen=True):
     apart: tuple[str, str] | None = None
 
 
-class Field(NamedTuple):
-    """A field that is an option. `kind` is the type of one value, bool for a flag; `many`: it may be given often."""
-
-    key: str
-    option: Option
-    kind: type
-    many: bool
-    required: bool
-    default: object
-
-
-def options_of(cls: type) -> tuple[Field, ...]:
+def options_of(cls: type) -> tuple[Option, ...]:
     """The options of a command in the order of its help: what is required first, what many commands know last."""
     return _in_order(cls)
 
 
 @cache
-def _in_order(cls: type) -> tuple[Field, ...]:
+def _in_order(cls: type) -> tuple[Option, ...]:
     general = {declared.name for declared in (*fields(Printed), *fields(InRuns))}
     return tuple(sorted(_options_of(cls), key=lambda each: (not each.required, each.key in general)))
 
 
-def _options_of(cls: type) -> Iterator[Field]:
+def _options_of(cls: type) -> Iterator[Option]:
     hints = get_type_hints(cls)
     for declared in fields(cls):
         if declared.metadata:
-            option = Option(**{"name": f"--{declared.name.replace('_', '-')}", **declared.metadata})
             kinds = [kind for kind in get_args(hints[declared.name]) if kind not in {type(None), ...}]
-            many = getattr(hints[declared.name], "__origin__", None) is tuple
-            required = declared.default is MISSING and declared.default_factory is MISSING
-            default = None if declared.default is MISSING else declared.default
-            yield Field(declared.name, option, kinds[0] if kinds else hints[declared.name], many, required, default)
+            yield Option(
+                key=declared.name,
+                kind=kinds[0] if kinds else hints[declared.name],
+                many=getattr(hints[declared.name], "__origin__", None) is tuple,
+                required=declared.default is MISSING and declared.default_factory is MISSING,
+                default=None if declared.default is MISSING else declared.default,
+                **{"name": f"--{declared.name.replace('_', '-')}", **declared.metadata},
+            )
 
 
 # --- how a field declares its option: called like the field, unless it says another `name` ----------------------------
@@ -503,14 +501,14 @@ def chosen_words(options: PlanOptions, secrets: frozenset[str], *, but: Containe
     """The words that chose a plan, for another command. The values of secrets are the pipeline's matter."""
     words = [options.file.as_posix()] if options.file is not None and "file" not in but else []
     for known in options_of(PlanOptions):
-        if known.key in but or not (known.option.recorded or known.option.permits):
+        if known.key in but or not (known.recorded or known.permits):
             continue
         value = getattr(options, known.key)
         values: Sequence[object] = value if isinstance(value, tuple) else () if value is None else (value,)
         for item in values:
             word = item.as_posix() if isinstance(item, Path) else str(item)
             if known.key != "var" or word.partition("=")[0] not in secrets:
-                words += [known.option.name, word]
+                words += [known.name, word]
     return words
 
 
@@ -525,10 +523,10 @@ def stored_words(plan: Plan, folder: Path | None = None) -> tuple[str, ...] | No
     words = [] if named == MANIFEST_NAMES[0] else [f"./{named}" if named.startswith("-") else named]
     for known in options_of(PlanOptions):
         value = plan.sources.choices.get(known.key)
-        if value is None or not known.option.recorded or known.key == "rerun_failed":
+        if value is None or not known.recorded or known.key == "rerun_failed":
             continue
         for item in value if isinstance(value, list) else [value]:
-            words += [known.option.name, str(item)]
+            words += [known.name, str(item)]
     return (*words, "--rehearse") if plan.rehearsal else tuple(words)
 
 

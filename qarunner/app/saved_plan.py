@@ -278,7 +278,7 @@ def _choices(words: PlanOptions, overrides: Mapping[str, str], secrets: frozense
 
 def _recorded() -> dict[str, str]:
     """The options that choose the rows, and hold for the apply as well."""
-    return {field.key: field.option.name for field in options_of(PlanOptions) if field.option.recorded}
+    return {option.key: option.name for option in options_of(PlanOptions) if option.recorded}
 
 
 def _digest(name: str, value: object) -> str:

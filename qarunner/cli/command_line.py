@@ -92,7 +92,7 @@ def overview(columns: int | None) -> Iterator[str]:
         yield from ("", f"{group}:")
         yield from _aligned([(name, entry.help) for name, entry in COMMANDS.items() if entry.group == group], width)
     yield from ("", "Options, before a command or behind it:")
-    general = [(_words(entry.option), entry.option.help) for entry in opt.options_of(opt.Shown)]
+    general = [(_words(entry), entry.help) for entry in opt.options_of(opt.Shown)]
     yield from _aligned(
         [*general, ("--version", "Print the version."), ("-h, --help", "Show this, or a command's help.")], width
     )
@@ -131,7 +131,7 @@ def after_its_name(words: list[str]) -> list[str]:
 
     `help`, `help COMMAND` and `version` are words for the options of these names.
     """
-    general = {name: field for field in opt.options_of(opt.Shown) for name in (field.option.name, field.option.short)}
+    general = {name: option for option in opt.options_of(opt.Shown) for name in (option.name, option.short)}
     end = 0
     while end < len(words) and (option := general.get(words[end].partition("=")[0])) is not None:
         end += 1 if option.kind is bool or "=" in words[end] else 2
@@ -177,21 +177,21 @@ def _typed(command: Command, run: Run) -> Callable[..., int]:
     known = opt.options_of(command.options)
 
     def call(**values: object) -> int:
-        options: dict[str, Any] = {field.key: _value(field, values[field.key]) for field in known}
+        options: dict[str, Any] = {option.key: _value(option, values[option.key]) for option in known}
         if "runs_dir" in options and not values["runs_dir"]:
             options["runs_dir"] = runs_folder(None, options.get("file"), os.environ)
         _check_pairs(known, options)
         return run(command, command.options(**options))
 
-    call.__signature__ = Signature([_parameter(field) for field in known])  # type: ignore[attr-defined]
+    call.__signature__ = Signature([_parameter(option) for option in known])  # type: ignore[attr-defined]
     return call
 
 
-def _check_pairs(known: Iterable[opt.Field], options: Mapping[str, object]) -> None:
+def _check_pairs(known: Iterable[opt.Option], options: Mapping[str, object]) -> None:
     """UserError for two options that make no sense together."""
-    said = {field.option.name for field in known if options[field.key] not in (field.default, False)}
-    for option in (field.option for field in known if field.option.name in said):
-        if option.apart is not None and option.apart[0] in said:
+    said = {option.name for option in known if options[option.key] not in (option.default, False)}
+    for option in known:
+        if option.name in said and option.apart is not None and option.apart[0] in said:
             raise UserError(f"{option.name} does not go with {option.apart[0]}", hint=option.apart[1])
 
 
@@ -202,11 +202,11 @@ def _file(word: str) -> Path:
     return Path(word)
 
 
-def _parameter(field: opt.Field) -> Parameter:
+def _parameter(option: opt.Option) -> Parameter:
     """An option that takes one value is read as a list, so that a second one is noticed."""
     import typer
 
-    option, kind, default = field.option, field.kind, field.default
+    kind, default = option.kind, option.default
     parser = _file if kind is Path else None
     if option.name:
         names = (option.short, option.name) if option.short else (option.name,)
@@ -214,21 +214,21 @@ def _parameter(field: opt.Field) -> Parameter:
         mark: object = typer.Option(*names, metavar=metavar, help=option.help, min=option.minimum, parser=parser)
     else:
         mark = typer.Argument(metavar=option.metavar, help=option.help, show_default=False, parser=parser)
-    if field.required:
-        return Parameter(field.key, Parameter.KEYWORD_ONLY, annotation=Annotated[kind, mark])
-    if kind is not bool and (option.name or field.many):
+    if option.required:
+        return Parameter(option.key, Parameter.KEYWORD_ONLY, annotation=Annotated[kind, mark])
+    if kind is not bool and (option.name or option.many):
         kind = list[kind]  # type: ignore[valid-type]
-        default = [default] if default and not field.many else None
-    return Parameter(field.key, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[Optional[kind], mark])  # noqa: UP045  typer reads it
+        default = [default] if default and not option.many else None
+    return Parameter(option.key, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[Optional[kind], mark])  # noqa: UP045  typer reads it
 
 
-def _value(field: opt.Field, value: object) -> object:
-    """What a field gets. UserError for an option that is given twice and takes one value."""
+def _value(option: opt.Option, value: object) -> object:
+    """What an option gets. UserError for an option that is given twice and takes one value."""
     if not isinstance(value, (list, tuple)):
-        return field.default if value is None else value
-    if field.many:
+        return option.default if value is None else value
+    if option.many:
         return tuple(value)
     if len(value) > 1:
         words = " and ".join(repr(str(word)) for word in value)
-        raise UserError(f"{field.option.name}: takes one value, got {words}", hint="give it once")
-    return value[0] if value else field.default
+        raise UserError(f"{option.name}: takes one value, got {words}", hint="give it once")
+    return value[0] if value else option.default

@@ -24,7 +24,7 @@ from qarunner.regex import regex
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from qarunner.app.options import Field
+    from qarunner.app.options import Option
     from qarunner.manifest.load import LoadedManifest
 
 SHELLS = ("bash", "zsh", "fish", "powershell")
@@ -126,20 +126,20 @@ def candidates(words: Sequence[str], environ: Mapping[str, str]) -> list[Candida
     if takes_value:
         return _values(named[before[-1]], words, begun, environ)
     if begun.startswith("-"):
-        rows = [Candidate(item.option.name, item.option.help) for item in options if item.option.name]
+        rows = [Candidate(item.name, item.help) for item in options if item.name]
         return _beginning(begun, [*rows, Candidate("--help", "Show the options.")])
     return _argument(options, named, words, environ)
 
 
-def _options(command: str | None) -> tuple[Sequence[Field], Mapping[str, Field]]:
+def _options(command: str | None) -> tuple[Sequence[Option], Mapping[str, Option]]:
     """Those of a command, or of all, and the same by their names."""
     options = options_of(COMMANDS[command].options if command is not None and command in COMMANDS else Shown)
-    return options, {name: item for item in options for name in (item.option.name, item.option.short) if name}
+    return options, {name: item for item in options for name in (item.name, item.short) if name}
 
 
 def _command_in(words: Sequence[str]) -> str | None:
     """The first word that is neither an option of every command nor the value of one."""
-    values = {field.option.name for field in options_of(Shown) if field.kind is not bool}
+    values = {option.name for option in options_of(Shown) if option.kind is not bool}
     pairs = zip(("", *words), words, strict=False)
     return next((word for last, word in pairs if not word.startswith("-") and last not in values), None)
 
@@ -151,25 +151,24 @@ def _commands() -> Iterator[Candidate]:
 
 
 def _argument(
-    options: Sequence[Field], named: Mapping[str, Field], words: Sequence[str], environ: Mapping[str, str]
+    options: Sequence[Option], named: Mapping[str, Option], words: Sequence[str], environ: Mapping[str, str]
 ) -> list[Candidate] | None:
     """A word that belongs to no option: arguments have their order, and the last one may repeat."""
-    arguments = [field for field in options if not field.option.name]
+    arguments = [option for option in options if not option.name]
     at = len(_typed(named, words))
     if at < len(arguments):
         return _values(arguments[at], words, words[-1], environ)
     return _values(arguments[-1], words, words[-1], environ) if arguments and arguments[-1].many else []
 
 
-def _typed(named: Mapping[str, Field], words: Sequence[str]) -> list[str]:
+def _typed(named: Mapping[str, Option], words: Sequence[str]) -> list[str]:
     """The arguments before the last word, without the command's name, options and their values."""
     values = {at + 1 for at, word in enumerate(words) if word in named and named[word].kind is not bool}
     return [word for at, word in enumerate(words[:-1]) if not word.startswith("-") and at not in values][1:]
 
 
-def _values(field: Field, words: Sequence[str], begun: str, environ: Mapping[str, str]) -> list[Candidate] | None:
+def _values(option: Option, words: Sequence[str], begun: str, environ: Mapping[str, str]) -> list[Candidate] | None:
     """What an option or an argument takes, by its own words for it."""
-    option = field.option
     what = re.sub(r"[\[\].]", "", option.metavar)
     if what and what == what.lower():
         return _beginning(begun, map(Candidate, what.split("|")))

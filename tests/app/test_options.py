@@ -11,10 +11,10 @@ from qarunner.cli.command_line import COMMANDS
 from qarunner.cli.main import run
 
 SINGLE = [
-    (command, each.option.name)
+    (command, each.name)
     for command, known in COMMANDS.items()
     for each in options_of(known.options)
-    if each.option.name and not each.many and each.kind is not bool
+    if each.name and not each.many and each.kind is not bool
 ]
 
 
@@ -35,7 +35,7 @@ def test_what_every_command_knows_stands_before_its_name_or_after(
             assert run(line) == 0, line
             shown = capsys.readouterr().out
             assert f"Usage: qarunner {command} " in shown
-            assert all(each.option.name in shown for each in options_of(Shown)), line
+            assert all(each.name in shown for each in options_of(Shown)), line
 
 
 def test_an_unknown_word_about_colours_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,10 +44,10 @@ def test_an_unknown_word_about_colours_is_said(capsys: pytest.CaptureFixture[str
 
 
 def test_whatever_chooses_a_plan_is_kept_or_said_again() -> None:
-    shown = {each.key for each in (*options_of(Shown), *options_of(PlanOptions)) if not each.option.name}
+    shown = {each.key for each in (*options_of(Shown), *options_of(PlanOptions)) if not each.name}
     shown |= {each.key for each in options_of(Shown)} | {"runs_dir"}
     for each in options_of(PlanOptions):
-        assert each.key in shown or each.option.recorded != each.option.permits, each.key
+        assert each.key in shown or each.recorded != each.permits, each.key
 
 
 def test_help_names_every_command_with_its_whole_sentence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,7 +64,7 @@ def test_help_names_every_command_with_its_whole_sentence(capsys: pytest.Capture
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_example_of_a_command_is_one(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     example = COMMANDS[command].example
-    known = {name for each in options_of(COMMANDS[command].options) for name in (each.option.name, each.option.short)}
+    known = {name for each in options_of(COMMANDS[command].options) for name in (each.name, each.short)}
     assert {word for word in example.split() if word.startswith("-")} <= known
     assert run([command, "--help"]) == 0
     assert f"Example: qarunner {command} {example}" in " ".join(capsys.readouterr().out.split())

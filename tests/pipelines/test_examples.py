@@ -118,10 +118,10 @@ def test_every_input_is_an_option_of_the_program() -> None:
     }
     assert passed == set(data["inputs"]) - {"comment", "token", "cache", "python", "install", "emulator"}
     assert passed >= {
-        field.option.name.removeprefix("--")
+        field.name.removeprefix("--")
         for command in POSITIONAL
         for field in options_of(COMMANDS[command].options)
-        if field.option.name not in {"", "--continue"}
+        if field.name not in {"", "--continue"}
     }
 
 

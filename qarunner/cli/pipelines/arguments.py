@@ -16,7 +16,7 @@ from qarunner.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from qarunner.app.options import Field
+    from qarunner.app.options import Option
 
 POSITIONAL = {
     "apply": "file",
@@ -63,17 +63,17 @@ def arguments(command: str, inputs: Mapping[str, str], *, quoted: bool = False) 
     return [*words, *(["--", positional] if positional else [])]
 
 
-def options_by_name(command: str) -> dict[str, Field]:
+def options_by_name(command: str) -> dict[str, Option]:
     """The options of a command by their names without dashes."""
-    fields = options_of(COMMANDS[command].options)
-    return {field.option.name.removeprefix("--"): field for field in fields if field.option.name}
+    options = options_of(COMMANDS[command].options)
+    return {option.name.removeprefix("--"): option for option in options if option.name}
 
 
-def _option(field: Field, name: str, text: str, *, quoted: bool) -> Iterator[str]:
-    if field.kind is bool:
+def _option(option: Option, name: str, text: str, *, quoted: bool) -> Iterator[str]:
+    if option.kind is bool:
         if _is_on(name, text):
             yield f"--{name}"
-    elif field.many:
+    elif option.many:
         for line in _words(text, quoted=quoted):
             yield f"--{name}={line}"
     else:
@@ -83,20 +83,20 @@ def _option(field: Field, name: str, text: str, *, quoted: bool) -> Iterator[str
 def values(cls: type, inputs: Mapping[str, str], *, quoted: bool = False) -> dict[str, object]:
     """The inputs that are options of a command, as the values of its fields."""
     read: dict[str, object] = {}
-    for field in options_of(cls):
-        name = field.option.name.removeprefix("--")
+    for option in options_of(cls):
+        name = option.name.removeprefix("--")
         if name in inputs:
-            read[field.key] = _typed(field, name, inputs[name].strip(), quoted=quoted)
+            read[option.key] = _typed(option, name, inputs[name].strip(), quoted=quoted)
     return read
 
 
-def _typed(field: Field, name: str, text: str, *, quoted: bool) -> object:
-    if field.kind is bool:
+def _typed(option: Option, name: str, text: str, *, quoted: bool) -> object:
+    if option.kind is bool:
         return _is_on(name, text)
-    if field.many:
-        return tuple(field.kind(word) for word in _words(text, quoted=quoted))
+    if option.many:
+        return tuple(option.kind(word) for word in _words(text, quoted=quoted))
     try:
-        return field.kind(text)
+        return option.kind(text)
     except ValueError as error:
         raise UserError(f"{name}: expected a number, got {text!r}") from error
 
