@@ -14,7 +14,7 @@ import contextlib
 import gc
 import importlib
 import io
-import json
+import marshal
 import math
 import os
 import pkgutil
@@ -31,7 +31,7 @@ import traceback
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -184,21 +184,27 @@ def begin() -> None:
 
 _STAND_IN = """\
 #!{python} -IS
-import json, os, signal, socket, sys
+import os, sys
 if sys.argv[1:3] != ["-I", "-m"]:
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
-control, theirs = socket.socketpair()
-socket.send_fds(socket.socket(fileno={lead}), [b"+"], [theirs.fileno()])
+import marshal, _signal, _socket  # the modules that are made of these two take as long to import as the rest to start
+
+def send(to, data, *numbers):
+    packed = b"".join(number.to_bytes(4, sys.byteorder) for number in numbers)
+    to.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)])
+
+control, theirs = _socket.socketpair()
+send(_socket.socket(fileno={lead}), b"+", theirs.fileno())
 theirs.close()
 order = {{"module": sys.argv[3], "words": sys.argv[4:], "folder": os.getcwd(), "environ": dict(os.environ)}}
-data = json.dumps(order).encode()
-socket.send_fds(control, [len(data).to_bytes({length}, "big")], (0, 1, 2))
+data = marshal.dumps(order)
+send(control, len(data).to_bytes({length}, "big"), 0, 1, 2)
 control.sendall(data)
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    signal.signal(number, lambda number, _: control.sendall(bytes([number])))
+for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
+    _signal.signal(number, lambda number, _: control.sendall(bytes([number])))
 code = int(control.recv({length}))
 if code < 0:
-    signal.signal(-code, signal.SIG_DFL)
+    _signal.signal(-code, _signal.SIG_DFL)
     os.kill(os.getpid(), -code)
 os._exit(code)
 """
@@ -216,12 +222,12 @@ class StandIn:
         path.chmod(0o700)
 
 
-def _start(order: object, streams: tuple[int, ...]) -> socket.socket:
+def _start(order: dict[str, Any], streams: tuple[int, ...]) -> socket.socket:
     """The socket over which the process takes signals and tells its exit code."""
     ours, theirs = socket.socketpair()
     with theirs:
         _LEAD.send(theirs)
-    _send(ours, json.dumps(order).encode(), streams)
+    _send(ours, marshal.dumps(order), streams)
     return ours
 
 
@@ -253,7 +259,7 @@ class _Start:
         return text if text.startswith(CONSTANTS) else None
 
     def order(self) -> bytes:
-        return json.dumps({name: value for name, value in vars(self).items() if name != "streams"}).encode()
+        return marshal.dumps({name: value for name, value in vars(self).items() if name != "streams"})
 
 
 @dataclass(frozen=True)
@@ -392,7 +398,7 @@ def _read(control: socket.socket) -> _Start:
     size, data = int.from_bytes(length, "big"), b""
     while len(data) < size:
         data += control.recv(size - len(data))
-    return _Start(**json.loads(data), streams=streams)
+    return _Start(**marshal.loads(data), streams=streams)  # noqa: S302  of the tests' own processes
 
 
 def _import_all() -> None:
