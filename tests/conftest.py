@@ -6,6 +6,7 @@ import faulthandler
 import gc
 import os
 import shutil
+import signal
 import ssl
 import subprocess
 import time
@@ -41,6 +42,8 @@ _WATCH = pytest.StashKey[list[float]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell ignores it for what runs in the background, and so would each program that a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     capture = config.pluginmanager.get_plugin("capturemanager")
     with capture.global_and_fixture_disabled() if capture else nullcontext():
         config.stash[_WATCH] = [os.dup(2), -HANGS_S]

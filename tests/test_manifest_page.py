@@ -23,6 +23,7 @@ def test_sessions(
     command: str, shown: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT / "examples" / "expansion")
+    monkeypatch.setenv("QARUNNER_BRANCH", "main")  # a checkout of a commit has none, and plan says so
     run(shlex.split(command))
     printed = capsys.readouterr()
     lines = (printed.out + printed.err).splitlines()

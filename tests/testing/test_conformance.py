@@ -211,6 +211,7 @@ DOCKETQA = [
                     {"id": test, "test_blueprint_category_id": 7, "test_blueprint_category_name": "Shop"}
                     for test in (101, 102)
                 ],
+                "pagination": {"total_pages": 1},
             },
             InventoryKind.APP: {"apps": [{"id": 7, "name": "Shop"}]},
         },
