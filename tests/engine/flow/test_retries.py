@@ -280,7 +280,7 @@ def test_a_broken_adapter_leaves_the_failure_as_it_was() -> None:
     vendors = {**TELLING, "plain": Broken("plain", keyed=False)}
     story = Story(plan, vendors, World(t1=("failed",))).drive()
     assert verdicts(story) == {"a": "failed"}
-    assert "no new attempt: the adapter" in (story.run.closed["a"].message or "")
+    assert "no new attempt: vendor 'plain': " in (story.run.closed["a"].message or "")
 
 
 def test_reports_show_every_attempt_and_count_the_last() -> None:
