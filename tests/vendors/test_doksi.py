@@ -288,6 +288,14 @@ def test_a_category_is_over_only_if_all_results_of_its_run_are_there(
     assert not going_on(entries=(smoke("a"),)).outcomes
 
 
+def test_an_answer_on_the_way_that_names_no_run_lets_no_entry_pass() -> None:
+    passed, entries = result("t", "passed", 1), (web("a", "t"),)
+    assert going_on(passed, entries=entries).outcomes.keys() == {"a"}
+    assert not going_on(passed, entries=entries, run_id=None).outcomes
+    named = going_on(passed, entries=entries, run_id=None, memo={"results": {"t-1": {"test_id": "t"}}})
+    assert named.outcomes.keys() == {"a"}
+
+
 def test_how_many_tests_of_each_entry_are_over_is_said_where_there_are_several() -> None:
     results = [result("t", "passed"), result("u", "failed"), result("v", "queued")]
     entries = (web("a", "t", "v"), web("b", "u"))
