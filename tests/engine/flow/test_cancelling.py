@@ -198,6 +198,18 @@ def test_a_timed_out_run_whose_cancel_finds_nothing_is_named_while_it_says_that_
     assert fold(plan, [ev.from_line(ev.to_line(event)) for event in story.events]) == story.run
 
 
+def test_a_resume_cancels_the_runs_of_an_entry_that_timed_out_before_its_cancel_left() -> None:
+    plan, vendors = plan_of(entry("a", "keyed", timeout_s=30)), {**VENDORS, "keyed": Alone("keyed", keyed=True)}
+    killed = [
+        event for event in Story(plan, vendors, Camp(RUNNING)).drive().events if not isinstance(event, ev.RunCancelled)
+    ]
+    assert str(fold(plan, killed).closed["a"].verdict) == "timed_out"
+    camp = Camp(RUNNING)
+    resumed = Story(plan, vendors, camp, before=killed, resumed=True).drive()
+    assert sorted(camp.cancelled) == ["x", "y", "z"]
+    assert not list(resumed.run.active_runs())
+
+
 @pytest.mark.parametrize("status", [400, 401, 403])
 def test_a_cancel_that_is_refused_is_not_repeated(status: int) -> None:
     camp = Camp(RUNNING, lambda _v, request, _n: Reply(status=status, text="no") if "cancel" in request.path else None)
