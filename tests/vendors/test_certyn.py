@@ -172,6 +172,10 @@ def test_tests_that_a_create_promised_are_open_while_the_run_goes_on() -> None:
     assert status.so_far["smoke"].counts == {Verdict.FAILED: 1, Verdict.UNKNOWN: 2}
 
 
+def test_a_failure_beside_a_counter_that_is_none_leaves_the_promised_tests_open() -> None:
+    assert read({"failed": 1, "blocked": "odd"}, promised=3).counts == {Verdict.FAILED: 1, Verdict.UNKNOWN: 2}
+
+
 @pytest.mark.parametrize("told", [{"failed": 0}, {"blocked": 0}, {"failed": 0, "skipped": 0, "aborted": 0}])
 def test_passes_are_derived_only_where_both_documented_counters_are_told(told: dict[str, Any]) -> None:
     outcome = read({"total": 3, **told})

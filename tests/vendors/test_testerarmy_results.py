@@ -157,6 +157,13 @@ def test_a_pass_that_names_no_run_says_so() -> None:
     assert (case.verdict, case.message) == (Verdict.UNKNOWN, "the answer does not say which run it is about")
 
 
+@pytest.mark.parametrize(("ended", "seconds"), [(500, 0.0), (2500, 2.0), (499, None)])
+def test_a_step_takes_no_time_or_some_and_never_less(ended: int, seconds: float | None) -> None:
+    step = {"status": "passed", "startedAtMs": 500, "completedAtMs": ended}
+    (case,) = read(RemoteRun(id="r"), {"status": "completed", "output": {"result": "PASS", "steps": [step]}}).cases
+    assert [shown.duration_s for shown in case.steps] == [seconds]
+
+
 def failed(**output: object) -> str | None:
     return said(status="completed", output={"result": "FAILED", **output})
 
