@@ -165,25 +165,30 @@ class _Writer:
         return self._expressions[key][1]
 
     def _composed(self, rules: Schema, v: str, kinds: frozenset[str] | None) -> str:
-        terms = []
-        if "type" in rules:
-            wanted = rules["type"]
-            types = frozenset([wanted] if isinstance(wanted, str) else cast("list[str]", wanted))
-            if not kinds or not kinds <= types:
-                terms.append(_of_types(types & (kinds or types), v))
+        tests = {
+            kind: _both(self._grouped(keyword, rules, v) for keyword in keywords if keyword in rules)
+            for kind, keywords in _GROUPS.items()
+        }
+        wanted = rules.get("type", [])
+        types = frozenset([wanted] if isinstance(wanted, str) else cast("list[str]", wanted))
+        if types and not (kinds and kinds <= types):
             kinds = types & (kinds or types)
+            tested = {kind: test for kind in sorted(kinds) if (test := tests.get(_group(kind), "True")) != "True"}
+            by_type = [_both([_of_types(frozenset({kind}), v), test]) for kind, test in tested.items()]
+            terms = [_either([*by_type, _of_types(kinds - tested.keys(), v)])]
+        else:
+            terms = []
+            for kind, test in tests.items():
+                possible = kinds is None or kinds & (_NUMBERS if kind == "number" else {kind})
+                if possible and test != "True":
+                    guard = f"is_number({v})" if kind == "number" else f"isinstance({v}, {_KINDS[kind]})"
+                    terms.append(test if kinds == possible else _either([_not(guard), test]))
         grouped = {keyword for group in _GROUPS.values() for keyword in group}
         terms += [
             self._general(keyword, rules, v, kinds)
             for keyword in rules
             if keyword not in grouped | _IDLE | {"type"} and not keyword.startswith("x-")
         ]
-        for kind, keywords in _GROUPS.items():
-            test = _both(self._grouped(keyword, rules, v) for keyword in keywords if keyword in rules)
-            possible = kinds is None or kinds & (_NUMBERS if kind == "number" else {kind})
-            if possible and test != "True":
-                guard = f"is_number({v})" if kind == "number" else f"isinstance({v}, {_KINDS[kind]})"
-                terms.append(test if kinds == possible else _either([_not(guard), test]))
         return _both(terms)
 
     def _general(  # noqa: PLR0911  a keyword, a return
@@ -231,7 +236,7 @@ class _Writer:
         wanted = rules[keyword]
         if keyword in _LENGTHS:
             is_filled = keyword.startswith("min") and wanted == 1
-            return f"bool({v})" if is_filled else f"len({v}) {_LENGTHS[keyword]} {wanted}"
+            return v if is_filled else f"len({v}) {_LENGTHS[keyword]} {wanted}"
         match keyword:
             case "pattern":
                 return self._pattern(str(wanted), v)
@@ -284,6 +289,10 @@ class _Writer:
         if re.search(r"\\[dDwWsSbB]", text):
             raise ValueError(f"{text!r} has another meaning in Python")
         return self._patterns.setdefault(in_python(text), f"p{len(self._patterns)}")
+
+
+def _group(kind: str) -> str:
+    return "number" if kind in _NUMBERS else kind
 
 
 def _of_types(kinds: frozenset[str], v: str) -> str:
