@@ -9,8 +9,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from qarunner.app.reports import ReportTarget, render, targets_of, write
-from qarunner.errors import UserError
+from qarunner.app.reports import ReportTarget, refused_leaves_none, render, targets_of, write
+from qarunner.errors import RunInUse, UserError
 from qarunner.report import ctrf
 from qarunner.report.summary import summarise
 from tests.fictional import VENDORS, Backend, entry, plan_of
@@ -94,3 +94,12 @@ def test_a_format_that_fails_on_a_result_does_not_hinder_the_others(
     (problem,) = write(SUMMARY, reports)
     assert problem == f"--report ctrf={tmp_path / 'ctrf'}: a bug in qarunner: OverflowError"
     assert {path.name for path in tmp_path.iterdir()} == {"junit", "json"}
+
+
+def test_where_a_run_is_refused_no_earlier_report_stays_but_one_of_a_process_that_drives_it(tmp_path: Path) -> None:
+    target = ReportTarget(format="junit", path=tmp_path / "qa.xml")
+    for error, stays in ((RunInUse("another process drives it"), True), (UserError("no such entry"), False)):
+        target.path.write_text("<testsuites />")
+        with pytest.raises(type(error)), refused_leaves_none([target], tmp_path / "runs", {}):
+            raise error
+        assert target.path.exists() is stays
