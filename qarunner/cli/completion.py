@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
-from qarunner.app.options import Shown, options_of
+from qarunner.app.options import Option, Shown, options_of
 from qarunner.cli.command_line import COMMANDS
 from qarunner.errors import UserError
 from qarunner.paths import nearest_manifest, runs_folder
@@ -24,7 +24,6 @@ from qarunner.regex import regex
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from qarunner.app.options import Option
     from qarunner.manifest.load import LoadedManifest
 
 SHELLS = ("bash", "zsh", "fish", "powershell")

@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TextIO
 from msgspec import Struct, field
 from msgspec.structs import asdict, replace
 
-from qarunner.diagnostics import Severity
+from qarunner.diagnostics import Diagnostic, Severity
 from qarunner.errors import ExitCode, ManifestError, Unwritten, UserError
 from qarunner.paths import repository_root
 from qarunner.secret import Scrubber, mask
@@ -47,9 +47,6 @@ from qarunner.text import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from qarunner.diagnostics import Diagnostic
     from qarunner.text import Line, Piece
 
 

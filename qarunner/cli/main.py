@@ -11,21 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qarunner import __version__
-from qarunner.cli.command_line import COMMANDS, after_its_name, overview, program
-from qarunner.cli.console import open_console, silence, unwritten
+from qarunner.cli.command_line import COMMANDS, Command, after_its_name, overview, program
+from qarunner.cli.console import Console, open_console, silence, unwritten
 from qarunner.errors import ExitCode, Unwritten, UserError, code_of_signal
 from qarunner.paths import working_folder, write_whole
 from qarunner.secret import Scrubber, mask
 from qarunner.signals import Interruption
-from qarunner.text import inert, inert_lines
+from qarunner.text import Clean, inert, inert_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from qarunner.app.options import Shown
-    from qarunner.cli.command_line import Command
-    from qarunner.cli.console import Console
-    from qarunner.text import Clean
 
 
 # ---------------------------------------------------------------------------------------------------------------------

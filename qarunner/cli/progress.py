@@ -10,26 +10,22 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from qarunner.cli.console import Screen
+from qarunner.cli.console import Console, Screen
 from qarunner.engine.flow.creates import open_needs
 from qarunner.engine.flow.driver import OBSERVE_S
 from qarunner.engine.schedule.timing import began_at, time_left
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.mode import END_S
-from qarunner.engine.state.run import Phase, ResourceStatus
+from qarunner.engine.state.run import JobState, Phase, Remainder, ResourceState, ResourceStatus, Run, RunState
 from qarunner.report.summary import WORST_FIRST, live_url, sign_of, words
-from qarunner.text import breaks, cells, cut, duration, fitted, padded, plain, plural, styled
-from qarunner.vendors.api import GOOD, Verdict
+from qarunner.text import Line, breaks, cells, cut, duration, fitted, padded, plain, plural, styled
+from qarunner.vendors.api import GOOD, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from qarunner.app.apply.session import Progress
     from qarunner.app.runs import Outlook
-    from qarunner.cli.console import Console
-    from qarunner.engine.state.run import JobState, Remainder, ResourceState, Run, RunState
-    from qarunner.text import Line
-    from qarunner.vendors.api import Outcome
 
 _IN_HEADER = tuple(map(sign_of, (Verdict.PASSED, Verdict.FAILED, Verdict.ERROR, Verdict.FLAKY, Verdict.SKIPPED)))
 _ALL_SHOWN = 20

@@ -13,10 +13,10 @@ from qarunner.app.options import NextCommand
 from qarunner.cli.progress import open_progress
 from qarunner.engine.decide.gate import exit_code_so_far
 from qarunner.engine.decide.trend import News
-from qarunner.engine.state.run import Phase
-from qarunner.errors import Unwritten
+from qarunner.engine.state.run import Phase, Run
+from qarunner.errors import ExitCode, Unwritten
 from qarunner.report.summary import amount, cost_words, decisions, news, running_of, sign_of, unsaid, words
-from qarunner.text import cut, duration, listed, plain, plural, styled, table
+from qarunner.text import Line, cut, duration, listed, plain, plural, styled, table
 from qarunner.vendors.api import GOOD, Verdict
 
 if TYPE_CHECKING:
@@ -27,10 +27,7 @@ if TYPE_CHECKING:
     from qarunner.app.planning import PlanResult
     from qarunner.app.runs import Outlook
     from qarunner.cli.console import Console
-    from qarunner.engine.state.run import Run
-    from qarunner.errors import ExitCode
     from qarunner.report.summary import EntrySummary, RunLink, Summary
-    from qarunner.text import Line
 
 _LONGEST_MESSAGE = 2000
 """Characters of a vendor's text in the result; the reports have all of it."""

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 from qarunner import __version__
 from qarunner.report.json import json_text
-from qarunner.report.summary import GATE, CaseKind
-from qarunner.vendors.api import GOOD, Verdict
+from qarunner.report.summary import GATE, CaseKind, EntrySummary, GateFailure, Summary
+from qarunner.vendors.api import GOOD, Case, Step, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from qarunner.report.summary import EntrySummary, GateFailure, Summary
-    from qarunner.vendors.api import Case, Step
 
 _STATUS = {
     CaseKind.PASSED: "passed",

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from qarunner.engine.decide.gate import expected_tests
 from qarunner.engine.decide.outcomes import downgrade_unsupported_pass, tally
 from qarunner.engine.decide.spending import price_at, tests_run
-from qarunner.engine.state.run import Phase
+from qarunner.engine.state.run import JobState, Phase, Run, RunState
 from qarunner.report.summary import WORST_FIRST, live_url, timestamp
 from qarunner.text import as_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from qarunner.engine.state.run import JobState, Run, RunState
     from qarunner.vendors.api import Verdict
 
 

@@ -31,13 +31,12 @@ from qarunner.report.summary import (
 )
 from qarunner.secret import mask
 from qarunner.text import duration, inert_lines, listed, plural
-from qarunner.vendors.api import GOOD, Verdict
+from qarunner.vendors.api import GOOD, Case, Step, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from qarunner.report.summary import EntrySummary, RunLink, Summary
-    from qarunner.vendors.api import Case, Step
 
 _ORIGIN = regex(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?")
 _IN_FRAGMENT = "!#$&'()*+,/:;=?@[]^{|}~"

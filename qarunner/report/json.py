@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from qarunner.report.summary import next_step
+from qarunner.report.summary import EntrySummary, Money, Summary, next_step
 from qarunner.secret import mask
 from qarunner.text import as_number, inert_json, record, to_json
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qarunner.engine.decide.trend import Trend
-    from qarunner.report.summary import EntrySummary, Money, Summary
     from qarunner.vendors.api import Case, Step
 
 

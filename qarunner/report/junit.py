@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from qarunner.regex import regex
-from qarunner.report.summary import GATE, CaseKind, words
+from qarunner.report.summary import GATE, CaseKind, EntrySummary, Summary, words
 from qarunner.secret import mask
 from qarunner.text import inert_lines
 from qarunner.vendors.api import Case
@@ -14,7 +14,6 @@ from qarunner.vendors.api import Case
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from qarunner.report.summary import EntrySummary, Summary
 
 _NOT_XML = regex("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold; CI systems drop a whole file for one such character."""

@@ -26,13 +26,12 @@ from qarunner.report.summary import (
 from qarunner.review.markdown import Page, code
 from qarunner.secret import mask
 from qarunner.text import duration, inert_lines, listed, plural
-from qarunner.vendors.api import GOOD, Verdict
+from qarunner.vendors.api import GOOD, Case, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from qarunner.report.summary import EntrySummary, RunLink, Summary
-    from qarunner.vendors.api import Case
 
 STEP_SUMMARY = 1024 * 1024
 """GitHub drops a step's summary whole if it is larger than this many bytes."""

@@ -11,23 +11,20 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from qarunner.engine.schedule.timing import DurationHistory, time_left
+from qarunner.engine.schedule.timing import DurationHistory, Durations, time_left
 from qarunner.engine.state.run import Run
 from qarunner.plan.cost import cost_of, count_tests, counted, with_retries
-from qarunner.plan.model import Cost, Job
+from qarunner.plan.model import Cost, Job, Plan
 from qarunner.review.markdown import Page, code
 from qarunner.review.view import visible
 from qarunner.secret import mask
-from qarunner.text import LONGEST_NAME, Quoted, cut, duration, listed, money, plural, styled
+from qarunner.text import LONGEST_NAME, Line, Quoted, cut, duration, listed, money, plural, styled
 from qarunner.vendors.api import ResourceKind, refs_as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from qarunner.engine.schedule.timing import Durations
     from qarunner.entry import Entry, Policy
-    from qarunner.plan.model import Plan
-    from qarunner.text import Line
 
 
 BODIES = 20

@@ -5,15 +5,10 @@ Somebody else's text is escaped as Slack asks for it, so that it mentions no per
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from qarunner.engine.decide.trend import News, is_bad
 from qarunner.report.json import json_text
-from qarunner.report.summary import facts, failures_first, headline, is_web, news, unsaid, words
+from qarunner.report.summary import EntrySummary, Summary, facts, failures_first, headline, is_web, news, unsaid, words
 from qarunner.text import cut, duration, inert
-
-if TYPE_CHECKING:
-    from qarunner.report.summary import EntrySummary, Summary
 
 _MOST_FAILURES = 20
 """A message has 50 blocks at most; fewer are readable."""

@@ -6,7 +6,7 @@ import operator
 import posixpath
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
@@ -18,28 +18,23 @@ from msgspec.structs import replace
 
 from qarunner.decode import collected
 from qarunner.engine.decide.attempts import deciding_results, outcome_so_far, replaced_results
-from qarunner.engine.decide.gate import decide, expected_tests, outcome_of, passes, started_anywhere
+from qarunner.engine.decide.gate import Decision, decide, expected_tests, outcome_of, passes, started_anywhere
 from qarunner.engine.decide.merge import NOBODY
 from qarunner.engine.decide.outcomes import has_case_with_verdict, tally
 from qarunner.engine.decide.spending import Spent, spent
 from qarunner.engine.decide.trend import News, Trend, is_bad
-from qarunner.engine.state.run import REOPENED, Phase, Remainder
+from qarunner.engine.state.run import REOPENED, JobState, Phase, Remainder, Run, RunState
 from qarunner.entry import Entry, SelectionKind
 from qarunner.errors import ExitCode
 from qarunner.plan.cost import amount_of, with_retries
 from qarunner.plan.model import Cost, NotPlanned
 from qarunner.regex import regex
 from qarunner.secret import mask
-from qarunner.text import cut, listed, plural
+from qarunner.text import Clean, cut, listed, plural
 from qarunner.vendors.api import GOOD, Case, Cause, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from qarunner.diagnostics import Place
-    from qarunner.engine.decide.gate import Decision
-    from qarunner.engine.state.run import JobState, Run, RunState
-    from qarunner.text import Clean
 
 
 class RunLink(Struct, frozen=True, kw_only=True):

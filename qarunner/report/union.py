@@ -12,12 +12,10 @@ from msgspec.structs import replace
 from qarunner.engine.decide.spending import Spent
 from qarunner.errors import ExitCode, decisive_code
 from qarunner.plan.cost import total
-from qarunner.report.summary import ManifestResult, Money, from_root, verdict_of
+from qarunner.report.summary import EntrySummary, ManifestResult, Money, RunLink, Summary, from_root, verdict_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from qarunner.report.summary import EntrySummary, RunLink, Summary
 
 
 def _labelled(label: str, summary: Summary) -> Summary:

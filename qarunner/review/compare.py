@@ -8,27 +8,21 @@ from typing import TYPE_CHECKING, cast
 
 from msgspec.structs import asdict, replace
 
-from qarunner.decode import as_mapping
-from qarunner.entry import BY_NAME, Retries, SelectionKind
+from qarunner.decode import Json, as_mapping
+from qarunner.entry import BY_NAME, Entry, Retries, SelectionKind
 from qarunner.known import holds_template
 from qarunner.manifest.expand import place_of
 from qarunner.manifest.load import entry_of
-from qarunner.manifest.model import BASE
+from qarunner.manifest.model import BASE, Manifest, Row
 from qarunner.manifest.rules import truth
 from qarunner.plan.cost import Counted, cost_of, prices_of
 from qarunner.plan.guard import grouped
 from qarunner.review import reasons as causes
-from qarunner.review.fields import fields_of, fields_of_settings, flat, meaning, meant, written_fields
-from qarunner.review.model import Change, Difference, Field, Line, Setting, Size
+from qarunner.review.fields import Fields, fields_of, fields_of_settings, flat, meaning, meant, written_fields
+from qarunner.review.model import Change, Difference, Field, Line, Setting, Side, Size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    from qarunner.decode import Json
-    from qarunner.entry import Entry
-    from qarunner.manifest.model import Manifest, Row
-    from qarunner.review.fields import Fields
-    from qarunner.review.model import Side
 
 
 _RENAMING = frozenset({"name", "description"})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from qarunner.entry import EXPANDING_KEYS, Retries
 from qarunner.known import holds_template
-from qarunner.manifest.model import seconds
+from qarunner.manifest.model import Row, seconds
 from qarunner.manifest.rules import TIMEOUT_S
 from qarunner.manifest.templates.parse import parse
 from qarunner.secret import as_template
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from qarunner.decode import Json
-    from qarunner.manifest.model import Row
 
 
 Fields: TypeAlias = "dict[str, Json]"

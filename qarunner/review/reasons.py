@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from qarunner.decode import collected
+from qarunner.decode import Json, collected
 from qarunner.entry import BY_NAME, TargetKind
 from qarunner.known import holds_template
-from qarunner.manifest.model import BASE
+from qarunner.manifest.model import BASE, Manifest
 from qarunner.manifest.rules import truth
 from qarunner.manifest.templates.env import shaped_like_secret
 from qarunner.manifest.templates.parse import parse
 from qarunner.manifest.templates.scope import templates_in
 from qarunner.plan.cost import amount_of
 from qarunner.regex import regex
-from qarunner.review.fields import fields_of, fields_of_settings, flat, meaning, written_fields
-from qarunner.review.model import Setting
+from qarunner.review.fields import Fields, fields_of, fields_of_settings, flat, meaning, written_fields
+from qarunner.review.model import Change, Difference, Line, Setting, Side, Size
 from qarunner.secret import MASK
 from qarunner.text import money
 from qarunner.vendors import registry
@@ -30,11 +30,7 @@ from qarunner.vendors import registry
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from qarunner.decode import Json
     from qarunner.diagnostics import Path
-    from qarunner.manifest.model import Manifest
-    from qarunner.review.fields import Fields
-    from qarunner.review.model import Change, Difference, Line, Side, Size
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -6,18 +6,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from qarunner.decode import collected
+from qarunner.decode import Json, collected
 from qarunner.plan.cost import amount_of, with_retries
 from qarunner.regex import regex
-from qarunner.review.model import Difference, Field, Line, Month
+from qarunner.review.model import Change, Difference, Field, Line, Month, Setting, Size
 from qarunner.review.reasons import Notice, shown
 from qarunner.text import money, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from qarunner.decode import Json
-    from qarunner.review.model import Change, Setting, Size
 
 
 _UNSEEN = regex(

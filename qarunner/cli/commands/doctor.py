@@ -6,17 +6,15 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from qarunner.app.doctor import State, examine
+from qarunner.app.doctor import Finding, State, examine
 from qarunner.errors import ExitCode
-from qarunner.text import padded, plural, styled
+from qarunner.text import Line, padded, plural, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from qarunner.app.doctor import Finding
     from qarunner.app.options import DoctorOptions
     from qarunner.cli.console import Console
-    from qarunner.text import Line
 
 VERSION = 1
 _SIGNS = {

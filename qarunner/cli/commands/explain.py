@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING
 from msgspec.structs import asdict
 
 from qarunner.app.explain.codes import CODE, pages, plain
-from qarunner.app.explain.rows import explain_rows
+from qarunner.app.explain.rows import Explained, Value, explain_rows
 from qarunner.diagnostics import Place, choose
 from qarunner.errors import ExitCode, UserError
 from qarunner.plan.cost import count_tests, money_data, tests_of, with_retries
-from qarunner.text import Quoted, duration, record, styled
+from qarunner.text import Line, Quoted, duration, record, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from qarunner.app.explain.rows import Explained, Value
     from qarunner.app.options import ExplainOptions
     from qarunner.cli.console import Console
     from qarunner.manifest.templates.reads import Read
-    from qarunner.text import Line
 
 
 _WIDEST = 44

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from qarunner.app.history import History
 from qarunner.decode import collected
 from qarunner.diagnostics import choose
-from qarunner.engine.decide.trend import trend
+from qarunner.engine.decide.trend import Past, Trend, trend
 from qarunner.errors import ExitCode, UserError
-from qarunner.history.index import past
+from qarunner.history.index import ResultRow, RunRow, past
 from qarunner.report.json import history_document
 from qarunner.report.summary import timestamp, words
 from qarunner.text import duration, record, table
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from qarunner.app.options import HistoryOptions
     from qarunner.cli.console import Console
-    from qarunner.engine.decide.trend import Past, Trend
-    from qarunner.history.index import ResultRow, RunRow
 
     Results = dict[str, list[tuple[RunRow, ResultRow]]]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qarunner.app import saved_plan as saved
-from qarunner.app.options import DEFAULT_RUNS, chosen_words
+from qarunner.app.options import DEFAULT_RUNS, ShowOptions, chosen_words
 from qarunner.diagnostics import choose
 from qarunner.errors import ExitCode, NothingSelected, UserError
 from qarunner.history.durations import recall
@@ -20,7 +20,6 @@ from qarunner.text import styled
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from qarunner.app.options import ShowOptions
     from qarunner.app.planning import PlanResult
     from qarunner.cli.console import Console
 

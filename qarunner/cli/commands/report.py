@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from qarunner.app import reports as reporting
 from qarunner.app.history import History
-from qarunner.app.options import NextCommand
+from qarunner.app.options import NextCommand, ReportOptions
 from qarunner.app.runs import Secrets, StoredRun, doubt, find_run, is_own_rehearsal, load, refuse_tracked, verified
 from qarunner.cli.result import show_report
 from qarunner.decode import collected
@@ -22,18 +22,16 @@ from qarunner.engine.io.journal import JOURNAL, PLAN, by_age
 from qarunner.engine.io.seal import Trust
 from qarunner.errors import ExitCode, UserError
 from qarunner.paths import manifest_from_root, repository_root, working_folder
-from qarunner.report.summary import headline, summarise
+from qarunner.report.summary import Summary, headline, summarise
 from qarunner.report.union import labels, united
 from qarunner.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from qarunner.app.options import ReportOptions
     from qarunner.cli.console import Console
     from qarunner.engine.state.run import Run
     from qarunner.plan.model import Plan
-    from qarunner.report.summary import Summary
 
 
 UNION = "qarunner report --merge --union --manifest apps/shop/qa-matrix.yml --manifest apps/api/qa-matrix.yml RUNS"

@@ -25,7 +25,7 @@ from qarunner.manifest.rules import check_quarantines
 from qarunner.manifest.select import select, suggestion, unmatched
 from qarunner.paths import history_file, manifest_from_root, repository_root, runs_folder
 from qarunner.review.compare import beyond, compare
-from qarunner.review.model import Side
+from qarunner.review.model import Difference, Month, Side
 from qarunner.review.reasons import notices
 from qarunner.review.view import Review, month_of
 from qarunner.text import inert_lines, styled
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from qarunner.app.options import DiffOptions
     from qarunner.cli.console import Console
     from qarunner.manifest.base import BaseText
-    from qarunner.review.model import Difference, Month
 
 
 FORMATS = ("text", "json", "markdown")

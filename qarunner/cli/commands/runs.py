@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from qarunner.app import reports as reporting
-from qarunner.app.options import NextCommand
+from qarunner.app.options import NextCommand, RunsOptions, StatusOptions
 from qarunner.app.runs import Secrets, doubt, find_run, is_own_rehearsal, load, refuse_tracked, remove_run, state_of
 from qarunner.cli.progress import clock, entry_words, trouble_of, waits_for
 from qarunner.cli.result import left
@@ -22,17 +22,14 @@ from qarunner.engine.state.run import Run
 from qarunner.errors import ExitCode, UserError
 from qarunner.report import export
 from qarunner.report.summary import WORST_FIRST, Summary, decisions, headline, live_url, sign_of, summarise, words
-from qarunner.text import ago, cells, duration, fitted, padded, plural, styled, table
-from qarunner.vendors.api import ResourceKind
+from qarunner.text import Line, ago, cells, duration, fitted, padded, plural, styled, table
+from qarunner.vendors.api import ResourceKind, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from qarunner.app.options import RunsOptions, StatusOptions
     from qarunner.cli.console import Console
     from qarunner.report.summary import EntrySummary
-    from qarunner.text import Line
-    from qarunner.vendors.api import Verdict
 
 VERSION = 1
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from qarunner.diagnostics import in_order
+from qarunner.diagnostics import Diagnostic, in_order
 from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.manifest import codes
 from qarunner.text import plural, record, table
@@ -13,12 +13,10 @@ from qarunner.vendors import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import date
     from pathlib import Path
 
     from qarunner.app.options import ValidateOptions, VendorsOptions
     from qarunner.cli.console import Console
-    from qarunner.diagnostics import Diagnostic
     from qarunner.entry import TargetKind
     from qarunner.manifest.rules import RuleResults
     from qarunner.vendors.api import Vendor, VendorInfo

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from qarunner.app import reports as reporting
 from qarunner.app.history import History
-from qarunner.app.options import NextCommand
+from qarunner.app.options import NextCommand, WatchOptions
 from qarunner.app.runs import Followed, Outlook, Secrets, find_run, is_own_rehearsal, refuse_tracked, state_of
 from qarunner.cli.progress import open_progress
 from qarunner.cli.result import show
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from qarunner.app.options import WatchOptions
     from qarunner.cli.console import Console
 
 _LOOK_S = 0.25

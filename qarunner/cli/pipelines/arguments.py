@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from qarunner.app.options import options_of
+from qarunner.app.options import Option, options_of
 from qarunner.cli.command_line import COMMANDS
 from qarunner.diagnostics import choose
 from qarunner.errors import UserError
@@ -16,7 +16,6 @@ from qarunner.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from qarunner.app.options import Option
 
 POSITIONAL = {
     "apply": "file",

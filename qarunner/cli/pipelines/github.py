@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from qarunner.app.git import Git
-from qarunner.app.options import ApplyOptions
+from qarunner.app.options import ApplyOptions, Shown
 from qarunner.cli.command_line import program
-from qarunner.cli.console import open_console
+from qarunner.cli.console import Console, open_console
 from qarunner.cli.pipelines.arguments import arguments, from_environment
 from qarunner.cli.pipelines.notes import GitHubNotes, NoteError, changes_since, put, result_of
 from qarunner.errors import UserError, code_of_signal
@@ -28,8 +28,6 @@ from qarunner.signals import PROCESS
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
-    from qarunner.app.options import Shown
-    from qarunner.cli.console import Console
 
 PREFIX = "INPUT_"
 NOT_OPTIONS = frozenset({"command", "comment", "token"})

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from qarunner.app.options import DEFAULT_RUNS, PlanOptions, ShowOptions
 from qarunner.app.saved_plan import plan_of
 from qarunner.cli.commands.plan import tell
-from qarunner.cli.console import open_console
+from qarunner.cli.console import Console, open_console
 from qarunner.cli.main import error_boundary
 from qarunner.cli.pipelines.arguments import arguments, from_environment, values
 from qarunner.cli.pipelines.notes import GitLabNotes, NoteError, changes_since, put
@@ -27,8 +27,6 @@ from qarunner.review.markdown import code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from qarunner.cli.console import Console
 
 
 FILE = MANIFEST_NAMES[0]
