@@ -158,7 +158,7 @@ PROBLEMS: list[tuple[str, str, str]] = [
     ("axes: { x: [3.10] }", "3.10 is the number 3.1", "6:17"),
     ("axes: { x: [1, 0x1F] }", "0x1F is the number 31", "6:20"),
     ("axes: { x: [1e3] }", "1e3 is the number 1000.0", "6:17"),
-    ('axes: { x: ["a\\u200Bb"] }', "is invisible", "6:17"),
+    ('axes: { x: ["a\\u200Bb"] }', "invisible characters", "6:17"),
     ("axes: { x: [a] }\n    exclude: [{ y: a }]", "there is no axis 'y'", "7:17"),
     ("axes: { locale: [en] }\n    exclude: [{ locale: ne }]", "locale has no value 'ne'", "7:25"),
     ("axes: { x: [a] }\n    exclude: [{ variant: web }]", "the entry has no variants", "7:26"),
