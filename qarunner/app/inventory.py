@@ -30,7 +30,7 @@ from qarunner.app.planning import (
 from qarunner.diagnostics import Diagnostic, Locator, choose, closest, in_order, problem
 from qarunner.engine.decide.interpret import NOT_FOUND, TOO_MANY, Answer, Rejected, Retry, after_listing, with_key_name
 from qarunner.engine.schedule.rate_limits import RateLimiter, RequestKind
-from qarunner.engine.schedule.timing import RetryState
+from qarunner.engine.schedule.timing import LONG_S, RetryState
 from qarunner.entry import BY_NAME, NameKind
 from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.known import holds_template, is_open
@@ -115,18 +115,18 @@ class Inventories:
     def _read(self, vendor: Vendor, kind: InventoryKind, settings: Mapping[str, Json]) -> tuple[Item, ...]:
         answers: list[Answer] = []
         asked: list[Request] = []
-        retries = RetryState()
+        retries, asked_at = RetryState(), self._world.clock.now()
         while True:
             meaning = after_listing(vendor, kind, settings, answers, now=self._world.clock.wall())
             match meaning:
                 case Retry():
                     answers.pop()
-                    self._wait_to_retry(vendor, meaning, retries)
+                    self._wait_to_retry(vendor, meaning, retries, asked_at)
                 case Request():
                     if meaning in asked or len(asked) >= MOST_PAGES:
                         raise InventoryError(f"{vendor.info.title}: its list of {plural_of(kind)} does not end")
                     asked.append(meaning)
-                    retries = RetryState()
+                    retries, asked_at = RetryState(), self._world.clock.now()
                 case Rejected():
                     raise self._refused(
                         vendor.info, meaning.refusal, _about_project(vendor.info, kind, settings, answers)
@@ -146,10 +146,13 @@ class Inventories:
             self._replies[key] = answer
         return answer
 
-    def _wait_to_retry(self, vendor: Vendor, again: Retry, retries: RetryState) -> None:
+    def _wait_to_retry(self, vendor: Vendor, again: Retry, retries: RetryState, asked_at: float) -> None:
+        """Waits before a page is asked for again. A list costs nothing, and no entry's time bounds its silences."""
         now, name = self._world.clock.now(), vendor.info.name
         retries.add(again, now)
-        if (cause := retries.exhausted(again, now, established=False)) is not None:  # a list costs nothing
+        is_too_long = again.held and now - asked_at + (again.wait_s or 0.0) > LONG_S
+        cause = Cause.UNAVAILABLE if is_too_long else retries.exhausted(again, now, established=False)
+        if cause is not None:
             raise InventoryError(f"{vendor.info.title}: {again.message}", code=_CODES.get(cause, ExitCode.USAGE))
         wait = retries.backoff(again, self._world.jitter())
         if again.held:

@@ -7,6 +7,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.program.conftest import AtOnce, Begin, Ended
 
@@ -152,15 +154,16 @@ def test_a_vendor_that_asks_to_wait_is_asked_again_and_one_that_is_gone_is_not_f
     assert gone.code == 75, gone
 
 
-def test_a_second_page_that_never_comes_is_an_end(begin: Begin) -> None:
+@pytest.mark.parametrize(("status", "most"), [(500, 30), (429, 60)])
+def test_a_second_page_that_never_comes_is_an_end(begin: Begin, status: int, most: int) -> None:
     """It is waited for as long as for a first contact: a list costs nothing, and can be read once more."""
     tests = {uuid(number): "passed" for number in range(101)}
-    fault = {"on": "GET /tests", "from": 2, "status": 500}
+    fault = {"on": "GET /tests", "from": 2, "status": status}
     stage = begin(testerarmy={"projects": {PROJECT: {}}, "tests": tests, "faults": [fault]})
     stage.leaping()
     ended = stage.run("vendors", "testerarmy", "--list", "tests", "--project", PROJECT)
     assert (ended.code, ended.out) == (75, ""), ended
-    assert 2 < len(stage.sent("testerarmy", path="/tests")) < 30
+    assert 2 < len(stage.sent("testerarmy", path="/tests")) < most
 
 
 def test_an_id_with_two_names_is_an_error(begin: Begin) -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 GOOD_REPLY_S = 60.0
-"""A vendor that has failed since so soon after an entry's first request has failed all the time."""
+"""A vendor whose last good reply came so soon after an entry's first request has failed all the time."""
 
 
 class CreateHandler:
@@ -115,16 +115,10 @@ class CreateHandler:
         queue.put(task, now + wait)
 
     def _is_exhausted(self, task: Task, again: Retry, now: float, wait: float) -> bool:
-        """True if there is no time, or no patience, for another try.
-
-        A vendor that asks for silence is there, and what it has no room for now may be taken later: then the time of
-        the entries alone bounds the wait.
-        """
+        """True if there is no time, or no patience, for another try."""
         ends_at = self._context.deadlines.end_of(task.job.job.id)
         if ends_at is not None and now + wait >= ends_at:
             return True
-        if again.held:
-            return False
         queue = self._context.queue(task.job)
         return (
             task.retries.exhausted(again, now, established=queue.established, failing_since=queue.failing_since)
@@ -159,7 +153,7 @@ class CreateHandler:
     def _end_held(self, queue: VendorQueue, state: JobState, refusal: str) -> None:
         """Where a vendor has given no good reply in all that time, the creates behind have nothing to wait for."""
         began = self._context.deadlines.began(state.job.id)
-        if began is None or queue.failing_since is None or queue.failing_since > began + GOOD_REPLY_S:
+        if began is None or queue.answered_at > began + GOOD_REPLY_S:
             return
         for task in queue.drop(RequestKind.CREATE):
             self._closer.end_create(task, f"the vendor took nothing for too long: {refusal}", Cause.UNAVAILABLE)

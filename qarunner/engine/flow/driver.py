@@ -274,9 +274,11 @@ class Engine:
         is_ok = isinstance(answer, Reply) and answer.ok
         queue.established = queue.established or is_ok
         if task.kind is not RequestKind.UPLOAD:  # a store says nothing of the vendor, and is shown no key
-            queue.limiter.note_reply(refused=isinstance(answer, Reply) and answer.status == TOO_MANY)
-            is_trouble = not isinstance(answer, Reply) or answer.is_transient
-            queue.failing_since = (queue.failing_since or self._clock.now()) if is_trouble else None
+            is_held = isinstance(answer, Reply) and answer.status == TOO_MANY
+            queue.limiter.note_reply(refused=is_held)
+            is_good = isinstance(answer, Reply) and not answer.is_transient
+            queue.answered_at = self._clock.now() if is_good else queue.answered_at
+            queue.failing_since = None if is_good or is_held else (queue.failing_since or self._clock.now())
             queue.key_worked = queue.key_worked or is_ok
         match task.kind:
             case RequestKind.CREATE:

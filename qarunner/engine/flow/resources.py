@@ -241,8 +241,6 @@ class ResourceHandler:
         queue = self._queue(resource)
         task.retries.add(again, now)
         cause = task.retries.exhausted(again, now, established=queue.established, failing_since=queue.failing_since)
-        if again.held and cause is Cause.UNAVAILABLE:  # the vendor is there: the time of the entries bounds the wait
-            cause = None
         if resource.resource.kind is ResourceKind.BUILD and task.retries.count >= UPLOADS and not again.held:
             # Each try sends the whole build: a quarter of an hour of them is of no use.
             cause = cause or Cause.UNAVAILABLE

@@ -262,7 +262,9 @@ class VendorQueue:
         self.limiter = RateLimiter(plan, shared)
         self.established = False
         self.failing_since: float | None = None
-        """Time of the first failure since the vendor's last good reply."""
+        """Time of the first failure since the vendor's last good reply, or since it last asked for silence."""
+        self.answered_at = float("-inf")
+        """Time of the vendor's last good reply."""
         self.silent_since: float | None = None
         """Since when requests wait for an answer and not one came; None if nothing is asked."""
         self.key_worked = False

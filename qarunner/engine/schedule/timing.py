@@ -235,7 +235,10 @@ class RetryState(Struct, kw_only=True):
     """What was wrong with the newest try."""
 
     def add(self, again: Retry, now: float) -> None:
-        self.since = now if self.since is None else self.since
+        if again.held:  # the vendor is there: what fails afterwards begins a patience of its own
+            self.since = None
+        elif self.since is None:
+            self.since = now
         self.count += 1
         self.message = again.message
         if again.unreadable:
@@ -247,14 +250,16 @@ class RetryState(Struct, kw_only=True):
     ) -> Cause | None:
         """Why to give up, if it is time: no sense in the replies, or no reply for too long.
 
+        A vendor that asks for silence is there: the time of the entries bounds that wait, and no patience does.
         `failing_since` is when the vendor's last good reply was followed by a failure: patience is for a vendor, and
         the next of many requests has no patience of its own.
         """
+        if again.held:
+            return None
         unreadable_s = now - (now if self.unreadable_since is None else self.unreadable_since)
         if self.unreadable >= UNREADABLE_LEAST and unreadable_s >= UNREADABLE_S:
             return Cause.REFUSED
-        # An answer that names its own wait is a contact, and a wait beyond our patience needs no waiting.
-        patience = LONG_S if established or again.held else FIRST_CONTACT_S
+        patience = LONG_S if established else FIRST_CONTACT_S
         since = min((at for at in (self.since, failing_since) if at is not None), default=now)
         return Cause.UNAVAILABLE if now - since + (again.wait_s or 0.0) > patience else None
 

@@ -16,7 +16,7 @@ from qarunner.plan.model import seal
 from qarunner.vendors.api import Cause, Reply
 from tests.engine.flow.test_resources import BUILD, ENVIRONMENT, PUT, VENDOR, Store, using
 from tests.fictional import UNREACHED, VENDORS, Backend, entry, plan_of
-from tests.worlds import Story
+from tests.worlds import Story, VirtualClock
 
 if TYPE_CHECKING:
     from qarunner.engine.decide.interpret import Answer
@@ -121,6 +121,42 @@ def test_an_apply_whose_time_is_up_says_what_was_refused(vendor: str, timeout: f
     assert story.clock.now() <= timeout + 6
     assert story.run.closed["e0"].cause is Cause.UNAVAILABLE
     assert decide(story.run).exit_code is ExitCode.UNAVAILABLE
+
+
+# --- what a vendor puts off for long ----------------------------------------------------------------------------------
+
+
+def put_off(path: str, *, until: float, seconds: str | None, then: Answer | None = None) -> Story:
+    """A story with an environment, whose vendor asks for silence at one path for a while, and then fails once."""
+    clock, rest = VirtualClock(), [] if then is None else [then]
+
+    def fault(_vendor: str, request: Request, _number: int) -> Answer | None:
+        if not f"{request.method} {request.path}".startswith(path):
+            return None
+        return too_many(seconds) if clock.now() < until else rest.pop() if rest else None
+
+    plan = using(plan_of(entry("a", "keyed", timeout_s=7200)), ENVIRONMENT, "key")
+    return Story(plan, VENDOR, Store(fault=fault), clock=clock).drive()
+
+
+@pytest.mark.parametrize("path", ["GET /runs", "POST /runs", "POST /environments"])
+@pytest.mark.parametrize("seconds", [None, "60", "1500"])
+@pytest.mark.parametrize("then", [None, UNREACHED, Reply(status=503, text="busy")])
+def test_a_vendor_that_asks_for_silence_is_there_and_waited_for(
+    path: str, seconds: str | None, then: Answer | None
+) -> None:
+    """A failure after that begins a patience of its own: it was given up at once."""
+    story = put_off(path, until=LONG_S + 900, seconds=seconds, then=then)
+    assert verdicts(story) == {("passed", None)}
+    assert LONG_S < story.clock.now() < 2 * 1500 + 100
+
+
+def test_a_run_that_is_never_read_times_out_with_its_entry_and_is_cancelled() -> None:
+    story = put_off("GET /runs", until=1e9, seconds="1500")
+    assert verdicts(story) == {("timed_out", None)}
+    assert closed_at(story)["a"] == pytest.approx(7200, abs=15)
+    assert [request.path for _, _, request, _ in story.pool.sent if request.path.endswith("/cancel")]
+    assert decide(story.run).exit_code is ExitCode.TIMEOUT
 
 
 # --- creates without an answer ----------------------------------------------------------------------------------------

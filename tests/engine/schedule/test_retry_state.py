@@ -34,16 +34,15 @@ def test_a_vendor_that_did_answer_is_waited_for() -> None:
     assert given_up_after(DOWN, established=True) == (LONG_S + 1, Cause.UNAVAILABLE)
 
 
-def test_a_vendor_that_asks_for_time_has_answered() -> None:
-    held = Retry(message="HTTP 429", wait_s=60.0, held=True)
-    assert given_up_after(held, established=False, step_s=60.0)[0] > FIRST_CONTACT_S
-
-
-def test_a_wait_beyond_all_patience_is_not_begun() -> None:
-    retries = RetryState()
-    tomorrow = Retry(message="HTTP 429", wait_s=86_400.0, held=True)
-    retries.add(tomorrow, 0.0)
-    assert retries.exhausted(tomorrow, 0.0, established=True) is Cause.UNAVAILABLE
+def test_a_vendor_that_asks_for_silence_is_there() -> None:
+    """No patience ends with it, and what fails afterwards begins one of its own."""
+    retries, tomorrow = RetryState(), Retry(message="HTTP 429", wait_s=86_400.0, held=True)
+    retries.add(DOWN, 0.0)
+    retries.add(tomorrow, 10.0)
+    assert retries.exhausted(tomorrow, 10.0, established=False) is None
+    retries.add(DOWN, 5000.0)
+    assert retries.exhausted(DOWN, 5000.0 + FIRST_CONTACT_S, established=False) is None
+    assert retries.exhausted(DOWN, 5001.0 + FIRST_CONTACT_S, established=False) is Cause.UNAVAILABLE
 
 
 @pytest.mark.parametrize("step_s", [0.1, 1.0, 30.0])
