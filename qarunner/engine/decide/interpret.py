@@ -234,7 +234,7 @@ def _read(
         return Rejected(refusal=Refusal(message=describe_adapter_error(vendor, error), cause=Cause.BUG))
 
 
-LONGEST_SILENCE_S = 300.0
+LONGEST_READ_SILENCE_S = 300.0
 """A read is repeated after so long, whatever the vendor asks for: the run is paid, and its answer is awaited."""
 
 
@@ -247,7 +247,7 @@ def _read_refused(vendor: Vendor, reply: Reply, *, now: float, key_worked: bool)
     if not reply.is_transient:
         return Retry(message=refusal.message, unreadable=True)
     wait_s = retry_after(reply, now)
-    shortened = wait_s if wait_s is None else min(wait_s, LONGEST_SILENCE_S)
+    shortened = wait_s if wait_s is None else min(wait_s, LONGEST_READ_SILENCE_S)
     message = _with_wait(refusal.message, wait_s)
     return Retry(message=message, wait_s=shortened, held=reply.status == TOO_MANY)
 

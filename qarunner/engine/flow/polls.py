@@ -354,7 +354,7 @@ class PollHandler:
             task.waits_for_its_time = True
 
     def _poll_again(self, task: Task, due: float) -> None:
-        task.waits_for_its_time = False
+        task.waits_for_its_time, task.breaks_silence = False, task.is_last_look
         task.request, task.answers, task.best_effort = task.poll or task.request, [], False
         self._context.queue(task.job).put(task, due)
 

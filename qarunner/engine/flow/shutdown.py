@@ -199,12 +199,12 @@ class Shutdown:
         for job in dict.fromkeys(self._run.job_of[entry].job.id for entry in entries):
             state = self._run.jobs[job]
             queue = self._context.queue(state)
-            held_up = queue.limiter.ready_at(RequestKind.READ, now) > now + look_s
+            held_up = queue.limiter.ready_at(RequestKind.READ, now, is_last=True) > now + look_s
             for task in queue.reads.of(state):
                 if task.details_end_at is not None:
                     continue
                 queue.remove(task)
-                task.urgency = FIRST
+                task.urgency, task.breaks_silence = FIRST, True
                 if not (held_up and self._cancels.stop_if_late(task, now)):
                     queue.put(task, now)
         for entry in entries:

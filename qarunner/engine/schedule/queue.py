@@ -165,6 +165,8 @@ class Task(Struct, kw_only=True, eq=False):
     """Of a read for optional details of a run that is over: the time at which they are given up."""
     is_last_look: bool = False
     """True of a read of a run that is over; an interruption waits for it, too."""
+    breaks_silence: bool = False
+    """True of a read that is the last one of its run: a vendor's silence does not hold it up for long."""
     polled_at: float | None = None
     """Time of the last poll."""
     seen_running_at: float | None = None
@@ -197,6 +199,7 @@ class Task(Struct, kw_only=True, eq=False):
             request=request,
             poll=request,
             is_last_look=is_last_look,
+            breaks_silence=is_last_look,
             urgency=urgency,
         )
 
@@ -291,7 +294,7 @@ class VendorQueue:
     def due_at(self, now: float) -> float | None:
         """The earliest time at which something may leave; None if only a reply can bring more."""
         times = [
-            max(now, due, self.limiter.ready_at(kind, now))
+            max(now, due, self._ready_at(kind, queue, now))
             for kind, queue in self._queues.items()
             if queue and self._has_worker(kind) and (due := self._opens_at(kind, queue, now)) is not None
         ]
@@ -299,6 +302,10 @@ class VendorQueue:
 
     def _has_worker(self, kind: RequestKind) -> bool:
         return self._shares.has_room(self.vendor.info.name, kind)
+
+    def _ready_at(self, kind: RequestKind, queue: Queue, now: float) -> float:
+        first = queue.first(now)
+        return self.limiter.ready_at(kind, now, is_last=first is not None and first.breaks_silence)
 
     def _opens_at(self, kind: RequestKind, queue: Queue, now: float) -> float | None:
         first = queue.first(now)
@@ -313,11 +320,13 @@ class VendorQueue:
         """The next task that may leave now, with a worker and counted in the rates."""
         for kind in (*_CLEANUP_FIRST, *self._turns):
             queue = self._queues[kind]
-            if not queue or not self._has_worker(kind) or self.limiter.ready_at(kind, now) > now:
+            if not queue or not self._has_worker(kind) or self._ready_at(kind, queue, now) > now:
                 continue
             paced = kind is RequestKind.READ and self.limiter.paces(kind)
             task = queue.most_late(now) if paced else queue.first(now)
-            if task is not None and not self._is_full(kind, task) and self.limiter.try_take(kind, now):
+            if task is None or self._is_full(kind, task):
+                continue
+            if self.limiter.try_take(kind, now, is_last=task.breaks_silence):
                 queue.remove(task)
                 self._account(kind, task, now)
                 return task

@@ -9,6 +9,8 @@ from collections import deque
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from qarunner.engine.decide.interpret import LONGEST_READ_SILENCE_S
+
 if TYPE_CHECKING:
     from qarunner.plan.model import Rate, VendorPlan
 
@@ -29,6 +31,10 @@ LONGEST_CLEANUP_SILENCE_S = 60.0
 """A cancel or a removal does not wait longer than this: what is not ended in time runs on, and is paid for."""
 
 
+LONGEST_LAST_SILENCE_S = 5.0
+"""The last read of a run whose time is up does not wait longer than this: it was paid for, and may have failed."""
+
+
 class RequestKind(StrEnum):
     """What a request is for."""
 
@@ -44,6 +50,9 @@ class RequestKind(StrEnum):
 
 CLEANUP = frozenset({RequestKind.CANCEL, RequestKind.RELEASE})
 """Requests that end something at the vendor. Without them, something runs on without need."""
+
+
+_READS = frozenset({RequestKind.READ, RequestKind.LIST})
 
 
 class RateWindow:
@@ -118,8 +127,8 @@ class RateLimiter:
     def __init__(self, plan: VendorPlan, shared: Shared | None = None) -> None:
         self._windows = {name: RateWindow(rate) for name, rate in rates_of(plan).items()}
         self._shared = shared
-        self._others: dict[RequestKind, float] = {}
-        self._held_until = float("-inf")
+        self._others: dict[tuple[RequestKind, bool], float] = {}
+        self._held_at = self._held_until = float("-inf")
         self._stops_waiting_at = float("inf")
         self._silences = 0
         self._probing = False
@@ -137,27 +146,36 @@ class RateLimiter:
     def _windows_of(self, kind: RequestKind) -> list[RateWindow]:
         return [self._windows[name] for name in counted_as(kind) if name in self._windows]
 
-    def ready_at(self, kind: RequestKind, now: float) -> float:
-        """The earliest time, now or later, at which a request of this kind may leave; infinite if a reply decides."""
+    def ready_at(self, kind: RequestKind, now: float, *, is_last: bool = False) -> float:
+        """The earliest time, now or later, at which a request of this kind may leave; infinite if a reply decides.
+
+        `is_last`: no other request of its kind comes after it.
+        """
         if self._probing and self._stops_waiting_at == float("inf"):
             return float("inf")
         times = [window.ready_at(now) for window in self._windows_of(kind)]
         if "reads" in self._windows and "reads" in counted_as(kind):
             # All at once, and then none for most of a minute, would be late for whatever ends in between.
             times.append(self._windows["reads"].even_at(now))
-        held_until = now if self._too_long(kind, self._held_until, now) else self._held_until
-        return max([now, held_until, self._others.get(kind, now), *times])
+        held_until = self._held_until
+        if held_until >= self._longest(kind, now, is_last=is_last):
+            held_until = now
+        if kind in _READS:
+            held_until = min(held_until, self._held_at + LONGEST_READ_SILENCE_S)
+        return max([now, held_until, self._others.get((kind, is_last), now), *times])
 
-    def _too_long(self, kind: RequestKind, until: float, now: float) -> bool:
-        """True if a request of this kind does not wait for the end of a silence, but breaks it."""
-        longest = now + LONGEST_CLEANUP_SILENCE_S if kind in CLEANUP else float("inf")
-        return until >= min(longest, self._stops_waiting_at)
+    def _longest(self, kind: RequestKind, now: float, *, is_last: bool) -> float:
+        """Until when a silence is kept: a request of this kind breaks one that lasts longer."""
+        if self._held_at + LONGEST_READ_SILENCE_S <= now < self._held_until and kind in _READS:
+            return now
+        most = LONGEST_CLEANUP_SILENCE_S if kind in CLEANUP else LONGEST_LAST_SILENCE_S if is_last else float("inf")
+        return min(now + most, self._stops_waiting_at)
 
-    def try_take(self, kind: RequestKind, now: float) -> bool:
+    def try_take(self, kind: RequestKind, now: float, *, is_last: bool = False) -> bool:
         """Counts a request that leaves now; false if others have just used up what was left."""
         windows = self._windows_of(kind)
         if self._shared is not None and windows:
-            self._others[kind] = ready = self._claim(self._shared, kind, now)
+            self._others[kind, is_last] = ready = self._claim(self._shared, kind, now, is_last=is_last)
             if ready > now:
                 return False
         for window in windows:
@@ -165,9 +183,10 @@ class RateLimiter:
         self._probing = self._silences > 0 and kind is not RequestKind.UPLOAD
         return True
 
-    def _claim(self, shared: Shared, kind: RequestKind, now: float) -> float:
+    def _claim(self, shared: Shared, kind: RequestKind, now: float, *, is_last: bool) -> float:
         ready = shared.claim(kind, now, silent=self._stops_waiting_at == float("inf"))
-        return shared.claim(kind, now, silent=False) if self._too_long(kind, ready, now) else ready
+        is_broken = ready > now and ready >= self._longest(kind, now, is_last=is_last)
+        return shared.claim(kind, now, silent=False) if is_broken else ready
 
     def note_reply(self, *, refused: bool) -> None:
         """A reply came, or none will come; `refused`: it asks for silence."""
@@ -185,7 +204,7 @@ class RateLimiter:
         if not named:
             wait_s = max(wait_s, min(LONGEST_UNNAMED_SILENCE_S, 2.0 ** min(self._silences, 10) / 2))
         wait_s = min(wait_s, LONGEST_SILENCE_S)
-        self._held_until = max(self._held_until, now + wait_s)
+        self._held_at, self._held_until = now, max(self._held_until, now + wait_s)
         if self._shared is not None:
             self._shared.hold(wait_s)
         return self._held_until - now

@@ -159,6 +159,47 @@ def test_a_run_that_is_never_read_times_out_with_its_entry_and_is_cancelled() ->
     assert decide(story.run).exit_code is ExitCode.TIMEOUT
 
 
+def test_a_create_that_is_put_off_does_not_silence_the_reads_of_what_is_paid() -> None:
+    """The run of the other entry has failed, and was called a time-out: it was never read."""
+    creates: list[None] = []
+
+    def fault(_vendor: str, request: Request, _number: int) -> Answer | None:
+        if request.path == "/runs":
+            creates.append(None)
+        return too_many("3600") if len(creates) > 1 and request.path == "/runs" else None
+
+    plan = plan_of(entry("a", "plain", timeout_s=1800), entry("b", "plain", timeout_s=7200))
+    story = Story(plan, VENDORS, Backend(ends="failed", fault=fault)).drive()
+    assert str(story.run.closed["a"].verdict) == "failed"
+    assert closed_at(story)["a"] < 310
+    assert decide(story.run).exit_code is ExitCode.FAILED
+
+
+@BOTH
+@pytest.mark.parametrize("seconds", ["60", "3600"])
+def test_the_last_read_of_a_run_breaks_a_silence(vendor: str, seconds: str) -> None:
+    """It was paid for, and may have failed: it is asked once, as with `--timeout`."""
+    refused = [too_many(seconds)]
+
+    def fault(_vendor: str, request: Request, _number: int) -> Answer | None:
+        return refused.pop() if refused and request.method == "GET" else None
+
+    story = Story(
+        plan_of(entry("a", vendor, timeout_s=40)), VENDORS, Backend(ends="failed", lasts=20, fault=fault)
+    ).drive()
+    assert verdicts(story) == {("failed", None)}
+    assert closed_at(story)["a"] == pytest.approx(40, abs=0.2)
+
+
+@BOTH
+def test_a_vendor_that_keeps_its_silence_is_asked_twice_more_at_most(vendor: str) -> None:
+    backend = Backend(lasts=1e9, fault=lambda _v, request, _n: too_many("3600") if request.method == "GET" else None)
+    story = Story(plan_of(entry("a", vendor, timeout_s=40)), VENDORS, backend).drive()
+    assert verdicts(story) == {("timed_out", None)}
+    assert sum(request.method == "GET" for _, _, request, _ in story.pool.sent) <= 3
+    assert story.clock.now() < 41
+
+
 # --- creates without an answer ----------------------------------------------------------------------------------------
 
 

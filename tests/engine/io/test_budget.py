@@ -10,7 +10,7 @@ import pytest
 from qarunner.engine.io.journal import held_once, open_shared
 from qarunner.engine.io.shared_rates import STUCK_S, SharedRateLimit, credential_salt
 from qarunner.engine.io.workers import SystemClock
-from qarunner.engine.schedule.rate_limits import MARGIN, RequestKind
+from qarunner.engine.schedule.rate_limits import MARGIN, RateLimiter, RequestKind
 from qarunner.plan.model import Rate, VendorPlan
 from tests.amount import no_long_time
 from tests.worlds import VirtualClock
@@ -71,6 +71,11 @@ def test_a_vendor_that_asks_one_for_silence_gets_it_from_all(tmp_path: Path) -> 
     assert not side.claims(1)
     assert not side.claims(1, RequestKind.CREATE)
     assert side.budgets[1].claim(RequestKind.CANCEL, 0.0, silent=False) == 0.0
+    limiter = RateLimiter(RATES, side.budgets[1])
+    assert not limiter.try_take(RequestKind.READ, 0.0)
+    assert limiter.ready_at(RequestKind.READ, 0.0) == pytest.approx(40.0)
+    assert limiter.ready_at(RequestKind.READ, 0.0, is_last=True) == 0.0
+    assert limiter.try_take(RequestKind.READ, 0.0, is_last=True), "the last read of a run breaks others' silence, too"
     side.clock.seconds = 40.1
     assert side.claims(1)
 

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qarunner.engine.decide.interpret import LONGEST_READ_SILENCE_S
 from qarunner.engine.schedule.rate_limits import (
     CLEANUP,
     LONGEST_CLEANUP_SILENCE_S,
+    LONGEST_LAST_SILENCE_S,
     LONGEST_SILENCE_S,
     MARGIN,
     RateLimiter,
@@ -90,7 +92,12 @@ def test_a_vendor_that_asks_for_silence_gets_it_for_every_kind(
     end = now + min(max(first, second), LONGEST_SILENCE_S)
     # What is not cancelled runs on, and is paid for: a cancel or a removal does not wait for long.
     breaks = kind in CLEANUP and end >= now + LONGEST_CLEANUP_SILENCE_S
-    assert limiter.ready_at(kind, now) == (now if breaks else end)
+    # What was paid for is read now and then, and at the last.
+    longest = now + LONGEST_READ_SILENCE_S if kind in {RequestKind.READ, RequestKind.LIST} else end
+    assert limiter.ready_at(kind, now) == (now if breaks else min(longest, end))
+    if kind not in CLEANUP:
+        at_last = now if end >= now + LONGEST_LAST_SILENCE_S else end
+        assert limiter.ready_at(kind, now, is_last=True) == at_last
 
 
 def test_after_a_silence_one_request_finds_out_whether_it_is_over() -> None:
