@@ -6,6 +6,7 @@ import contextlib
 import shutil
 from typing import TYPE_CHECKING
 
+import pytest
 from msgspec.structs import replace
 
 from qarunner.emulator.world import uuid_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from qarunner.engine.state.run import Run
 
 LOST_BEFORE = Fate(name="lost before", answer=LOST, done=False)
+LOST_LATE = Fate(name="lost late", answer=LOST, takes=20.0)
 FORBIDDEN = Fate(name="forbidden", answer=Reply(status=403, text="no"), done=False, takes=0.15)
 REFUSED = Fate(name="odd", answer=Reply(status=503, text=""), done=False, takes=0.1)
 DOWN = Fate(name="down", answer=Reply(status=504, text="down"), takes=0.1)
@@ -83,16 +85,20 @@ def test_what_could_not_be_read_is_asked_for_again_by_a_resume() -> None:
         assert len(world.market.made()) == 1
 
 
-def test_the_second_of_two_people_who_decide_from_one_page_is_refused() -> None:
-    """Both have read that the create is in doubt; one of them sends it again while the other waits for the lock."""
+@pytest.mark.parametrize("fates", [{}, {("doksi", Kind.CREATE, 2): LOST_LATE}], ids=["it passes", "it is lost again"])
+def test_the_second_of_two_people_who_decide_from_one_page_is_refused(fates: dict[tuple[str, Kind, int], Fate]) -> None:
+    """Both have read that the create is in doubt; one of them sends it again while the other waits for the lock.
+
+    A create that is in doubt once more was sent after the page that the other one has read.
+    """
     plan = plan_from({"vendor": "doksi", "platform": "web", "target": WEB, "test_ids": ["t0a"]})
     again = Orders(command=Command.RESUME, resubmit=("doksi-1",))
-    with World.told(plan, {("doksi", Kind.CREATE, 1): LOST_BEFORE}) as world:
+    with World.told(plan, {("doksi", Kind.CREATE, 1): LOST_BEFORE, **fates}) as world:
         assert world.process(APPLY).code == 8
         world.machine.inside = lambda: world.process(again)
         second = world.process(again)
-        assert [each.code for each in world.lives] == [8, 0, 2]
-        assert "--resubmit doksi-1: not an uncertain job" in second.text
+        assert [life.code for life in world.lives] == [8, 8 if fates else 0, 2]
+        assert "another process went on with it just now" in second.text
         assert len(world.market.made()) == 1
 
 

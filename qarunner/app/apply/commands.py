@@ -18,7 +18,15 @@ from qarunner.app.apply.connect import Surroundings, adapters, connect
 from qarunner.app.apply.rehearsal import rehearse
 from qarunner.app.apply.session import Cancelled, Observer, RunSettings, Session
 from qarunner.app.ci import in_ci, read_build, who
-from qarunner.app.options import ApplyOptions, CancelOptions, ResumeOptions, RunOptions, chosen_words, stored_words
+from qarunner.app.options import (
+    ApplyOptions,
+    CancelOptions,
+    NextCommand,
+    ResumeOptions,
+    RunOptions,
+    chosen_words,
+    stored_words,
+)
 from qarunner.app.planning import (
     base_url_of,
     check_manifest,
@@ -192,10 +200,16 @@ def go_on(
     `anew`: `apply --continue` tries what did not pass once more, with these texts of the plan's secrets.
     """
     refuse_tracked(folder, settings.environ)
+    seen = load(folder, settings.secrets).recorded.size if decisions != Decisions() else None
     journal, stored = reopen(folder, settings.secrets)
     observer.hide(reporting.credentials_of(stored.plan, settings.environ))
     with journal, _as_it_was(stored, settings) as its_settings:
         plan = stored.plan
+        if seen not in {None, stored.recorded.size}:
+            raise UserError(
+                f"run {folder.name}: another process went on with it just now, and may have done what was decided",
+                hint=f"look at the run again, and decide then: {NextCommand.of(folder).status()}",
+            )
         _refuse_copy(stored)
         believed = is_own_rehearsal(stored.run, settings.environ) or verified(stored, unsealed=settings.unsealed)
         inputs.check_paths(plan, repository_root(working_folder()) or working_folder().resolve())
