@@ -300,13 +300,42 @@ def test_a_run_whose_journal_was_cut_is_not_paid_again(begin: Begin, duration: s
         ("resume", "r1"),
         ("apply", "--run-id", "r1", "--continue"),
         ("apply", "--run-id", "r2", "--rerun-failed", "r1"),
-        ("cancel", "r1"),
         ("status", "r1"),
     ):
         ended = stage.run(*words)
         assert ended.code == 2, ended
         assert "journal.jsonl: its end is missing: it knows of 0 requests, and 1 were made" in ended.err
     assert stage.sent() == sent
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "joined"])
+def test_a_cancel_ends_what_a_damaged_journal_still_tells_of(begin: Begin, damage: str) -> None:
+    """It pays for nothing, and refused: the run went on, and was paid for."""
+    stage = begin(certyn={"processes": {"a": {"duration": "1000s"}, "b": {"duration": "1000s"}}})
+    stage.commit(stage.certyn("a"), stage.certyn("b", needs=["a"]), stage.certyn("c"))
+    process = stage.start_apply()
+    stage.until(lambda: len(stage.events("Accepted")) == 2)
+    process.kill()
+    path = stage.run_folder() / "journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    first = next(number for number, line in enumerate(lines, 1) if b'"Accepted"' in line)
+    whole, rest = lines[:first], lines[first:]
+    damaged = {
+        "cut": whole,
+        "flipped": [*whole, rest[0].replace(b'"at"', b'"aT"'), *rest[1:]],
+        "joined": [*whole, rest[0][:-1] + b" ", *rest[1:]],
+    }[damage]
+    path.write_bytes(b"".join(damaged))
+    if damage == "cut":  # after the first two requests
+        path.with_name("requests.count").write_text("3")
+    before, ended = path.read_bytes(), stage.run("cancel", "r1")
+    assert ended.code == 8, ended
+    assert len(stage.sent("certyn", path="/cancel")) == 1, ended
+    assert "journal.jsonl" in ended.err
+    assert "; what it has lost may run on\nhint: restore the file as it was written, and cancel again" in ended.err
+    assert (ended.err.count("warning"), ended.err.count("error:")) == (1, 0), ended
+    assert path.read_bytes() == before, "nothing is written behind the damage"
+    assert stage.resume("r1").code == 2
 
 
 def test_the_manifest_may_change_before_a_resume(begin: Begin) -> None:

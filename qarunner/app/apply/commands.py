@@ -255,8 +255,13 @@ def cancel(
     with journal, _as_it_was(stored, settings) as its_settings:
         if not stored.rehearsal and (why := doubt(stored)) is not None:
             observer.warn(f"qarunner: warning: run {folder.name}: {why}")
+        damage = stored.recorded.damage
+        if damage is not None:
+            stored.run.unrecorded = True
+            observer.warn(f"qarunner: warning: {damage.message}; what it has lost may run on")
+            observer.warn("hint: restore the file as it was written, and cancel again")
         vendors = vendors_to_contact(stored.run, adapters(stored.plan), for_="cancel")
-        if stored.run.complete and not vendors:
+        if stored.run.complete and not vendors and damage is None:
             return Cancelled(run=stored.run)
         transport = _transport_to(vendors, stored, its_settings, observer, cancels=True)
         return Session(stored.run, journal, transport, its_settings, observer).cancel()

@@ -149,7 +149,8 @@ class Shutdown:
         self._give_up_doubts(self._drop(*BEGINNINGS, RequestKind.READ))
         if self._context.may_cancel:
             for state in self._run.jobs.values():
-                self._cancels.put(state, now)
+                if not self._context.cancels[state.job.id]:  # one is under way already
+                    self._cancels.put(state, now)
                 self._context.done.append(state)
 
     # --- time is up ---------------------------------------------------------------------------------------------------

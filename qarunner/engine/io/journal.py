@@ -113,6 +113,8 @@ class Recorded(Struct, frozen=True, kw_only=True):
     trust: Trust = Trust.UNCHECKED
     broken_at: int | None = None
     """The number of the first line that no holder of the keys has written."""
+    damage: RunFolderError | None = None
+    """What is wrong behind these events. Only a cancel goes on with them: it pays for nothing."""
 
     @property
     def requests(self) -> int:
@@ -181,11 +183,14 @@ class Journal:
     def reopen(cls, folder: Path, keys: Sequence[Key] = (), *, to_cancel: bool = False) -> tuple[Journal, Recorded]:
         """Goes on with a run, after cutting off a torn last line. RunFolderError if another process holds it.
 
-        `to_cancel`: a journal that can only be read will do. What runs is cancelled, whatever can be written down.
+        `to_cancel`: a journal that can only be read will do, and so will the whole part of a damaged one, to which
+        nothing is written. What runs is cancelled, whatever can be written down.
         """
         fd, refused = _opened_and_locked(folder, reading_will_do=to_cancel)
         try:
-            recorded = read(folder, keys)
+            recorded = read(folder, keys, to_cancel=to_cancel)
+            if recorded.damage is not None:
+                refused = OSError(errno.EIO, "it is damaged")
             if refused is None and os.fstat(fd).st_size != recorded.size:
                 os.ftruncate(fd, recorded.size)
         except OSError as error:
@@ -219,10 +224,10 @@ class Journal:
     ) -> None:
         if self._lost is not None:
             raise self._lost
+        if self._refused is not None:
+            raise self._lose(self._refused, bodies)
         waiting = [body for event, body in zip(events, bodies, strict=True) if not isinstance(event, ev.EXPENDABLE)]
         try:
-            if self._refused is not None:
-                raise self._refused
             if any(isinstance(event, ev.TO_BE_FOUND) for event in events):
                 self.look_for_it()
             if os.write(self._fd, lines) != len(lines):
@@ -387,8 +392,11 @@ def _unknown(folder: Path) -> RunFolderError:
     return RunFolderError(f"{folder}: nothing is known of this run: its journal has no event", hint=hint)
 
 
-def read(folder: Path, keys: Sequence[Key] = ()) -> Recorded:
-    """A journal's events. Reads only; a last line without its newline is torn. RunFolderError for any damage."""
+def read(folder: Path, keys: Sequence[Key] = (), *, to_cancel: bool = False) -> Recorded:
+    """A journal's events. Reads only; a last line without its newline is torn. RunFolderError for any damage.
+
+    `to_cancel`: what stands before the damage will do.
+    """
     path = folder / JOURNAL
     refuse_links(folder)
     try:
@@ -397,7 +405,7 @@ def read(folder: Path, keys: Sequence[Key] = ()) -> Recorded:
         raise _unknown(folder) from None
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read: {error.strerror}") from error
-    return _recorded(path, data, keys)
+    return _recorded(path, data, keys, to_cancel=to_cancel)
 
 
 class Tail:
@@ -429,22 +437,33 @@ class Tail:
         return events
 
 
-def _recorded(path: Path, data: bytes, keys: Sequence[Key]) -> Recorded:
+def _recorded(path: Path, data: bytes, keys: Sequence[Key], *, to_cancel: bool = False) -> Recorded:
     *lines, rest = data.split(b"\n")
-    reader = Reader(keys)
+    reader, damage = Reader(keys), None
     events: list[ev.Event] = []
-    for number, line in enumerate(lines, 1):
-        event = _event(path, number, line, reader, events[:1])
+    try:
+        for number, line in enumerate(lines, 1):
+            event = _event(path, number, line, reader, events[:1])
+            if not events:
+                _check_first(path, event, checked=reader.checked)
+            events.append(event)
+        if _has_an_end(rest, reader):
+            raise _damaged(path, len(lines) + 1, "its end is not a newline")
         if not events:
-            _check_first(path, event, checked=reader.checked)
-        events.append(event)
-    if _has_an_end(rest, reader):
-        raise _damaged(path, len(lines) + 1, "its end is not a newline")
-    if not events:
-        raise _unknown(path.parent)
-    _check_not_cut(path, _requests(events))
-    size = sum(map(len, lines)) + len(lines)
-    return Recorded(events=events, size=size, chain=reader.chain, trust=reader.trust, broken_at=reader.broken_at)
+            raise _unknown(path.parent)
+        _check_not_cut(path, _requests(events))
+    except RunFolderError as error:
+        if not (events and to_cancel):
+            raise
+        damage = error
+    return Recorded(
+        events=events,
+        size=sum(map(len, lines)) + len(lines),
+        chain=reader.chain,
+        trust=reader.trust,
+        broken_at=reader.broken_at,
+        damage=damage,
+    )
 
 
 def _requests(events: Sequence[ev.Event]) -> int:

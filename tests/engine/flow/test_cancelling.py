@@ -232,6 +232,18 @@ def test_a_silence_is_kept_unless_it_outlasts_the_interruption(silence_s: int) -
     assert told == 17 if silence_s == 60 else asked + silence_s <= told < 24
 
 
+def test_a_cancel_that_is_under_way_is_not_sent_again_by_an_interruption() -> None:
+    story = Story(
+        plan_of(entry("a", "keyed", timeout_s=30)),
+        VENDORS,
+        Backend(lasts=1e9),
+        latency=lambda _vendor, request: 9.0 if request.path.endswith("/cancel") else 0.05,
+    )
+    story.pool.at.append((32.0, lambda: story.engine.interrupt(2)))
+    story.drive()
+    assert len(cancels(story)) == 1
+
+
 def test_the_journal_of_a_cancel_tells_the_same() -> None:
     story = interrupted(Army("keyed", keyed=True), Camp(RUNNING), {"x": "passed"})
     again = fold(story.run.plan, [ev.from_line(ev.to_line(event)) for event in story.events])
