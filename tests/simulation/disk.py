@@ -71,12 +71,14 @@ class Disk:
         self._alive()
         if Path(path).name != JOURNAL:
             return os.open(path, flags, mode)
-        if self.before_lock is not None and flags & (os.O_WRONLY | os.O_RDWR):  # to read it takes no lock
+        writes = bool(flags & (os.O_WRONLY | os.O_RDWR))  # to read it takes no lock
+        if self.before_lock is not None and writes:
             first, self.before_lock = self.before_lock, None
             first()
         fd = os.open(path, flags, mode)
         self._open[fd] = Path(path), os.fstat(fd).st_ino
-        self._synced.setdefault(Path(path), os.fstat(fd).st_size)  # an earlier process has left it
+        if writes:
+            self._synced.setdefault(Path(path), os.fstat(fd).st_size)  # an earlier process has left it
         return fd
 
     def close(self, fd: int) -> None:

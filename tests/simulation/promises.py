@@ -295,7 +295,10 @@ def others_are_not_held_up(seen: Evidence, run: Run) -> None:
         if isinstance(event, ev.EntryClosed) and event.outcome.verdict is Verdict.TIMED_OUT:
             state = run.attempts[event.entry][-1]
             own = [truths[state.job.vendor, name] for name in state.runs]
-            over = own and all(truth.ended_at < at - LOOK_S for truth in own)
+            # A run that was cancelled ended because the time was up, however long its details are waited for then.
+            over = own and all(
+                truth.ended_at < at - LOOK_S and "cancelled" not in truth.tests.values() for truth in own
+            )
             healthy = seen.healthy(state.job.vendor)
             demand(not (healthy and over), f"{event.entry} timed out at {at:.1f} s, after its run had ended")
     if ended.signalled is not None and not ended.orders.options.detach_on_interrupt and len(ended.orders.signals) == 1:
