@@ -235,6 +235,9 @@ def check_requests(scene: Scene) -> None:
         assert (cancel is not None) == able.cancel, message
         if cancel is not None:
             check_request(scene, cancel)
+            known = {run.id, *(str(value) for _, value in leaves(run.memo))}
+            message = f"{scene.name}: cancel: {cancel} does not say which run it is about"
+            assert any(text in unquote(str(cancel)) for text in known), message
     for runs in (scene.runs, scene.runs[:1]):
         if (together := adapter.cancel_all(scene.call, runs)) is not None:
             check_request(scene, together)

@@ -50,6 +50,8 @@ RAINFOREST = {
     "an aborted run ends as its tests say": ('"aborted": Verdict.CANCELLED', '"aborted": None'),
     "the counters are not looked at": ("or not agreed", ""),
     "after many polls it is over": ("or final is False:", "and polls < 500:"),
+    "the tests may be those of another run": ('answers.check_about(test.get("run_id"), run.id)', "pass"),
+    "a cancel is about every run": ('method="DELETE", path=_path(run)', 'method="DELETE", path="/1/runs/all"'),
     "an id is no number": ("answers.segment(ids[0])", "'all'"),
 }
 PLANTED = [
