@@ -223,12 +223,18 @@ def _selection(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complain
 
 
 def _ids(info: VendorInfo, kind: SelectionKind, ids: object) -> Iterator[Complaint]:
+    numbers = set[int]()
     for index, identifier in enumerate(ids if isinstance(ids, list) else ()):
         if not info.capabilities.integer_ids:
             if isinstance(identifier, int):
                 message = "ids are text here, but YAML reads this as a number"
                 yield Complaint(path=(kind, index), message=message, hint="put it in quotes, exactly as it is written")
-        elif not (_INTEGER.fullmatch(str(identifier)) or holds_template(str(identifier))):
+        elif _INTEGER.fullmatch(str(identifier)):
+            if int(identifier) in numbers:  # with quotes and without them it is one test, and is paid for once
+                message = f"{identifier!r} stands here twice"
+                yield Complaint(path=(kind, index), message=message, hint="remove one of the two")
+            numbers.add(int(identifier))
+        elif not holds_template(str(identifier)):
             message = f"{identifier!r} is no id of {info.name}: its ids are integers"
             yield Complaint(path=(kind, index), message=message, hint="write the number that it has there")
 

@@ -134,6 +134,8 @@ def test_an_adapter_says_whether_ids_may_be_integers(kind: SelectionKind) -> Non
     wrong = told({"test_ids": ["7"], kind: ["x", -1, "1.5", "⟦secret⟧"]}, numbers)
     assert [path for path, _, _ in wrong] == [(kind, index) for index in range(4)]
     assert wrong[0][1:] == ("'x' is no id of acme: its ids are integers", "write the number that it has there")
+    twice = told({"test_ids": ["7"], kind: [7, "8", "007"]}, numbers)
+    assert twice == [((kind, 2), "'007' stands here twice", "remove one of the two")]
     assert told({kind: [1]}) == [
         (
             (kind, 0),
