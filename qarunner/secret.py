@@ -10,7 +10,6 @@ import bisect
 import re
 import sys
 import unicodedata
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
@@ -165,9 +164,8 @@ class Scrubber:
             at += 1
 
 
-@lru_cache(maxsize=256)
 def _forms(value: str) -> tuple[tuple[str, int], ...]:
-    """What is looked for of a value, and how much of each form is enough. Several scrubbers know a value."""
+    """What is looked for of a value, and how much of each form is enough."""
     forms: dict[str, int] = {}
     for text in {value, value.strip(), *(line.strip() for line in value.splitlines())}:
         forms.setdefault(text, _BEGINNING + _scheme_length(text))
