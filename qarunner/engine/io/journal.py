@@ -399,13 +399,14 @@ def read(folder: Path, keys: Sequence[Key] = (), *, to_cancel: bool = False) -> 
     """
     path = folder / JOURNAL
     refuse_links(folder)
+    counted = _counted(folder)  # before the journal is read: a process that is at work writes them the other way round
     try:
         data = read_regular(path)
     except FileNotFoundError:
         raise _unknown(folder) from None
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read: {error.strerror}") from error
-    return _recorded(path, data, keys, to_cancel=to_cancel)
+    return _recorded(path, data, keys, counted, to_cancel=to_cancel)
 
 
 class Tail:
@@ -437,7 +438,7 @@ class Tail:
         return events
 
 
-def _recorded(path: Path, data: bytes, keys: Sequence[Key], *, to_cancel: bool = False) -> Recorded:
+def _recorded(path: Path, data: bytes, keys: Sequence[Key], counted: int, *, to_cancel: bool = False) -> Recorded:
     *lines, rest = data.split(b"\n")
     reader, damage = Reader(keys), None
     events: list[ev.Event] = []
@@ -451,7 +452,7 @@ def _recorded(path: Path, data: bytes, keys: Sequence[Key], *, to_cancel: bool =
             raise _damaged(path, len(lines) + 1, "its end is not a newline")
         if not events:
             raise _unknown(path.parent)
-        _check_not_cut(path, _requests(events))
+        _check_not_cut(path, _requests(events), counted)
     except RunFolderError as error:
         if not (events and to_cancel):
             raise
@@ -470,12 +471,16 @@ def _requests(events: Sequence[ev.Event]) -> int:
     return sum(isinstance(event, ev.BEFORE_A_REQUEST) for event in events)
 
 
-def _check_not_cut(path: Path, requests: int) -> None:
-    """RunFolderError if the journal had more requests when it was written: they would be sent again, and paid again."""
+def _counted(folder: Path) -> int:
+    """How many requests the folder knows of; 0 if an earlier version has written it, or the count was not copied."""
     try:
-        counted = int(read_regular(path.with_name(REQUESTS)))
+        return int(read_regular(folder / REQUESTS))
     except (OSError, ValueError):
-        return  # an earlier version has written the run, or the count was not copied
+        return 0
+
+
+def _check_not_cut(path: Path, requests: int, counted: int) -> None:
+    """RunFolderError if the journal had more requests when it was written: they would be sent again, and paid again."""
     if requests < counted:
         raise RunFolderError(
             f"{path}: its end is missing: it knows of {plural(requests, 'request')}, and {counted} were made",

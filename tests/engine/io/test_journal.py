@@ -12,6 +12,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -146,6 +147,23 @@ def test_a_journal_that_lost_a_request_is_cut_wherever_its_lines_end(folder: Pat
     assert len(read(folder).events) == len(lines) - 1
 
 
+def test_a_journal_that_is_written_just_now_is_not_taken_for_a_cut_one(tmp_path: Path) -> None:
+    folder = write(tmp_path / "runs" / "r1", STORY.events[:1])
+    request = next(event for event in STORY.events if isinstance(event, ev.BEFORE_A_REQUEST))
+
+    def go_on(journal: Journal) -> None:
+        for _ in range(300):
+            journal.append(request)
+
+    journal, _ = Journal.reopen(folder)
+    with journal, ThreadPoolExecutor() as pool:
+        writer = pool.submit(go_on, journal)
+        while not writer.done():
+            read(folder)
+        writer.result()
+    assert read(folder).requests == 300
+
+
 @pytest.mark.parametrize("rest", [b"\0" * 512, b'{"event":"Polled","at":', NOT_UTF8])
 def test_what_has_its_newline_is_not_torn(folder: Path, rest: bytes) -> None:
     whole = (folder / JOURNAL).read_bytes()
@@ -178,7 +196,7 @@ def test_a_newline_that_was_flipped_before_a_torn_line_is_seen(folder: Path) -> 
 def is_seen(path: Path, data: bytes, keys: Sequence[Key]) -> bool:
     """True if the journal is refused with its line, or its seal is broken."""
     try:
-        return journals._recorded(path, data, keys).trust is Trust.BROKEN
+        return journals._recorded(path, data, keys, journals._counted(path.parent)).trust is Trust.BROKEN
     except RunFolderError as error:
         return error.message.startswith(f"{path}:")
 
