@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 from qarunner.decode import as_mapping, texts
-from qarunner.diagnostics import closest, in_order, warning
+from qarunner.diagnostics import Diagnostic, Path, closest, in_order, warning
 from qarunner.entry import BY_NAME, SelectionKind
 from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import RowLocator, SectionLocator, one_of_each
-from qarunner.manifest.model import BASE
+from qarunner.manifest.model import BASE, Manifest, Row
 from qarunner.manifest.rules import KEY, absent_facts
 from qarunner.manifest.schema.urls import out_of_reach
 from qarunner.manifest.templates.parse import parse
@@ -21,8 +21,6 @@ from qarunner.text import plural
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
 
-    from qarunner.diagnostics import Diagnostic, Path
-    from qarunner.manifest.model import Manifest, Row
     from qarunner.manifest.templates.evaluate import Evaluated
     from qarunner.manifest.yaml.reader import Document
 

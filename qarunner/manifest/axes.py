@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from msgspec import Struct
 
 from qarunner.decode import as_mapping
-from qarunner.diagnostics import choose, problem
+from qarunner.diagnostics import Diagnostic, Path, choose, problem
 from qarunner.entry import EXPANDING_KEYS
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import (
@@ -32,9 +32,6 @@ from qarunner.manifest.expand import (
 from qarunner.regex import regex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from qarunner.diagnostics import Diagnostic, Path
     from qarunner.manifest.expand import Point, Value
     from qarunner.manifest.yaml.reader import Document
 

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from qarunner.decode import amount, as_mapping, texts
-from qarunner.diagnostics import in_order, problem
+from qarunner.diagnostics import Diagnostic, Path, Place, in_order, problem
 from qarunner.entry import EXPANDING_KEYS
 from qarunner.errors import ManifestError, UserError
 from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import RowLocator, layer_of, overlay_row
-from qarunner.manifest.model import BASE
+from qarunner.manifest.model import BASE, Manifest, Row
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.select import Vocabulary, parse
 from qarunner.manifest.templates.parse import parse as template
@@ -27,9 +27,6 @@ from qarunner.text import plural
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import date
-
-    from qarunner.diagnostics import Diagnostic, Path, Place
-    from qarunner.manifest.model import Manifest, Row
 
 
 class BaseText(NamedTuple):

@@ -9,21 +9,17 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from qarunner.decode import as_mapping
-from qarunner.diagnostics import Diagnostic, in_order, problem
+from qarunner.diagnostics import Diagnostic, Path, Place, in_order, problem
 from qarunner.entry import BY_NAME, ENTRY_KEYS, EXPANDING_KEYS, SelectionKind
 from qarunner.errors import ManifestError
 from qarunner.manifest.codes import WRONG_TYPE, Code
-from qarunner.manifest.model import BASE, Row
+from qarunner.manifest.model import BASE, Manifest, Row
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.templates.expression import FIELDS, as_text
-from qarunner.manifest.yaml.reader import ABSENT, value_at
+from qarunner.manifest.yaml.reader import ABSENT, Document, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-
-    from qarunner.diagnostics import Path, Place
-    from qarunner.manifest.model import Manifest
-    from qarunner.manifest.yaml.reader import Document
 
 
 # ---------------------------------------------------------------------------------------------------------------------

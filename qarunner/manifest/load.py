@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import lru_cache, reduce
 from pathlib import PurePath
@@ -14,8 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from qarunner import __version__
-from qarunner.decode import amount, as_mapping, children
-from qarunner.diagnostics import Diagnostic, Place, choose, closest, in_order, problem
+from qarunner.decode import Json, amount, as_mapping, children
+from qarunner.diagnostics import Diagnostic, Path, Place, choose, closest, in_order, problem
 from qarunner.entry import (
     BY_NAME,
     Authentication,
@@ -32,10 +32,10 @@ from qarunner.entry import (
 from qarunner.errors import ManifestError, UserError
 from qarunner.manifest import codes
 from qarunner.manifest.axes import check_axes
-from qarunner.manifest.base import OverBase, read_base
+from qarunner.manifest.base import BaseText, OverBase, read_base
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import check_nothings, duplicates, overlay, overlay_row, place_of
-from qarunner.manifest.model import BASE, Budget, Manifest
+from qarunner.manifest.model import BASE, Budget, Manifest, Row
 from qarunner.manifest.rules import policy_of
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.select import KNOWN_LATER, Vocabulary, parse
@@ -45,15 +45,10 @@ from qarunner.manifest.yaml.reader import ABSENT, Document, read
 from qarunner.regex import regex
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
     from datetime import date
     from decimal import Decimal
 
-    from qarunner.decode import Json
-    from qarunner.diagnostics import Path
     from qarunner.entry import OnSkipped
-    from qarunner.manifest.base import BaseText
-    from qarunner.manifest.model import Row
     from qarunner.manifest.schema.explain import SchemaError
 
 

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from qarunner.diagnostics import Diagnostic, Place, problem
+from qarunner.diagnostics import Diagnostic, Path, Place, problem
 from qarunner.entry import NameKind
 from qarunner.errors import ManifestError
 from qarunner.manifest.codes import Code
-from qarunner.manifest.yaml.reader import decode, read
+from qarunner.manifest.yaml.reader import Document, decode, read
 from qarunner.regex import regex
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from qarunner.diagnostics import Path
-    from qarunner.manifest.yaml.reader import Document
 
 VERSION = 1
 

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Container, Iterator, Mapping
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from qarunner.decode import as_mapping
-from qarunner.diagnostics import Diagnostic, Path, problem
+from qarunner.diagnostics import Diagnostic, Locator, Path, problem
 from qarunner.entry import BY_NAME, NameKind, TargetKind
 from qarunner.known import is_open
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import RowLocator
-from qarunner.manifest.lock import Scope
-from qarunner.manifest.model import Row
+from qarunner.manifest.lock import Items, KnownNames, Lock, Scope, VendorNames
+from qarunner.manifest.model import Manifest, Row
 from qarunner.secret import OPEN, mask
 from qarunner.text import LONGEST_NAME, cut
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
-
-    from qarunner.diagnostics import Locator
-    from qarunner.manifest.lock import Items, KnownNames, Lock, VendorNames
-    from qarunner.manifest.model import Manifest
 
 PROJECT = "project"
 """The setting that says whose names are meant, where a vendor has projects."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from qarunner.diagnostics import closest, problem
+from qarunner.diagnostics import Diagnostic, closest, problem
 from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import RowLocator, one_of_each
@@ -17,7 +17,6 @@ from qarunner.regex import regex
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from qarunner.diagnostics import Diagnostic
     from qarunner.manifest.model import Manifest, Row
 
 

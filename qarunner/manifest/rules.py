@@ -10,15 +10,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from qarunner.decode import as_mapping
-from qarunner.diagnostics import in_order, problem, warning
+from qarunner.diagnostics import Diagnostic, in_order, problem, warning
 from qarunner.entry import Policy, Quarantine, Retries
 from qarunner.errors import ManifestError
 from qarunner.known import holds_template
 from qarunner.manifest.base import check_days
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import Few, RowLocator, SectionLocator, one_of_each
-from qarunner.manifest.model import seconds
-from qarunner.manifest.templates.evaluate import answers
+from qarunner.manifest.model import Manifest, Row, seconds
+from qarunner.manifest.templates.evaluate import Evaluated, answers
 from qarunner.manifest.templates.parse import parse
 from qarunner.manifest.templates.scope import IN_ROWS, Scope
 from qarunner.regex import regex
@@ -27,10 +27,7 @@ from qarunner.text import plural
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from qarunner.diagnostics import Diagnostic
-    from qarunner.manifest.model import Manifest, Row
     from qarunner.manifest.templates.env import Values
-    from qarunner.manifest.templates.evaluate import Evaluated
 
 
 # `if`: whether a row is planned at all. No secret may decide it: what a plan leaves out would tell of the secret.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
-from qarunner.diagnostics import choose, in_order, warning
+from qarunner.diagnostics import Diagnostic, choose, in_order, warning
 from qarunner.errors import UserError
 from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
@@ -19,7 +19,6 @@ from qarunner.regex import regex
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from qarunner.diagnostics import Diagnostic
     from qarunner.manifest.model import Manifest, Row
 
 

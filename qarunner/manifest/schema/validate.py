@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 import msgspec.json
 from msgspec.structs import replace
 
-from qarunner.decode import children
-from qarunner.diagnostics import problem
+from qarunner.decode import Json, children
+from qarunner.diagnostics import Diagnostic, Locator, Path, problem
 from qarunner.entry import ENTRY_KEYS, NameKind, TargetKind
 from qarunner.manifest import codes
 from qarunner.manifest.schema.explain import SchemaError, once
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from jsonschema import Draft202012Validator, ValidationError
-
-    from qarunner.decode import Json
-    from qarunner.diagnostics import Diagnostic, Locator, Path
 
 
 # ---------------------------------------------------------------------------------------------------------------------

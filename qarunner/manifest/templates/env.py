@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from qarunner.decode import as_mapping, is_unicode
 from qarunner.diagnostics import Diagnostic, Locator, Path, Place, choose, closest, problem
 from qarunner.errors import UserError
 from qarunner.manifest.codes import Code
-from qarunner.manifest.model import BASE, EnvDeclaration
+from qarunner.manifest.model import BASE, EnvDeclaration, Manifest
 from qarunner.manifest.schema import urls
 from qarunner.manifest.templates.expression import FIELDS, LONGEST_TEXT, Later, StepLimitError, Steps
 from qarunner.manifest.templates.filters import Refused, compile_pattern
@@ -26,9 +26,6 @@ from qarunner.regex import regex
 from qarunner.secret import VALUE_OF
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from qarunner.manifest.model import Manifest
     from qarunner.manifest.yaml.reader import Document
 
 

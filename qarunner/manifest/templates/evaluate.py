@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from qarunner import secret
 from qarunner.decode import children
-from qarunner.diagnostics import Diagnostic, in_order, problem
+from qarunner.diagnostics import Diagnostic, Locator, Path, Place, in_order, problem
 from qarunner.entry import BY_NAME, ENTRY_KEYS
 from qarunner.errors import ManifestError
 from qarunner.known import Refused, Unknown, holds_template
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import Few, RowLocator, SectionLocator, one_of_each, row_problems
-from qarunner.manifest.model import Row
+from qarunner.manifest.model import Manifest, Row
 from qarunner.manifest.names import WithIds, may_have_names, with_ids
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.templates.env import (
@@ -59,11 +59,7 @@ from qarunner.manifest.templates.scope import (
 from qarunner.manifest.templates.secret_access import misdirected, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from qarunner.diagnostics import Locator, Path, Place
     from qarunner.manifest.lock import KnownNames
-    from qarunner.manifest.model import Manifest
     from qarunner.manifest.templates.env import Resolved, Values
     from qarunner.manifest.yaml.reader import Document
 

@@ -16,13 +16,11 @@ from msgspec import Struct
 
 from qarunner import secret
 from qarunner.manifest.codes import Code
-from qarunner.manifest.templates.expression import LONGEST_TEXT, TemplateError, as_text
+from qarunner.manifest.templates.expression import LONGEST_TEXT, Steps, TemplateError, as_text
 from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from qarunner.manifest.templates.expression import Steps
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 import jinja2
@@ -34,8 +34,6 @@ from qarunner.manifest.templates.expression import (
 from qarunner.regex import regex
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from jinja2.runtime import Context as JinjaContext
 
     from qarunner.manifest.templates.expression import Context

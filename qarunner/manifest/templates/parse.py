@@ -7,7 +7,7 @@ Jinja2, which is not imported otherwise.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -28,8 +28,6 @@ from qarunner.manifest.templates.expression import (
 from qarunner.regex import regex
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from qarunner.manifest.templates.expression import Context, Steps
 
 

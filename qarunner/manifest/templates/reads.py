@@ -9,7 +9,7 @@ from msgspec import Struct
 from qarunner.diagnostics import Place
 from qarunner.known import Refused, Unknown
 from qarunner.manifest.expand import SectionLocator
-from qarunner.manifest.templates.env import replacement
+from qarunner.manifest.templates.env import Values, replacement
 from qarunner.manifest.templates.expression import Later
 from qarunner.manifest.templates.parse import parse
 from qarunner.manifest.templates.scope import templates_in
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from qarunner.manifest.model import Manifest, Row
-    from qarunner.manifest.templates.env import Values
     from qarunner.manifest.templates.evaluate import Evaluated
 
 

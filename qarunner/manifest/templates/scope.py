@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from msgspec.structs import force_setattr
 
-from qarunner.diagnostics import choose, closest
+from qarunner.diagnostics import Path, choose, closest
 from qarunner.entry import ENTRY_KEYS
 from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
@@ -16,9 +16,6 @@ from qarunner.manifest.templates.expression import FIELDS, ROOTS, Steps, Templat
 from qarunner.manifest.templates.parse import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from qarunner.diagnostics import Path
     from qarunner.manifest.model import Manifest, Row
     from qarunner.manifest.templates.expression import Expression, Reference, Scalar
 

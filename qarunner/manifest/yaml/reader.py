@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import yaml
 from msgspec.structs import replace
 
-from qarunner.diagnostics import Diagnostic, Place, choose, in_order
+from qarunner.diagnostics import Diagnostic, Path, Place, choose, in_order
 from qarunner.errors import ManifestError
 from qarunner.manifest import codes
 from qarunner.manifest.yaml import messages as syntax
@@ -28,8 +28,6 @@ from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from qarunner.diagnostics import Path
 
 
 # ---------------------------------------------------------------------------------------------------------------------
