@@ -145,13 +145,6 @@ class Printed(Shown):
 
 _FILE = partial(_argument, "[FILE]", "The manifest. Default: qa-matrix.yml or .yaml here, or in a parent folder.")
 _RUN = partial(_argument, "[RUN]", "A run's id. Default: the newest.")
-_PROFILE = partial(_option, "NAME", "A profile of the manifest; --select chooses among its entries.", recorded=True)
-_SELECT = partial(
-    _many,
-    "EXPR",
-    "Which entries: id-glob, label:x, vendor:x, platform:x, variant:x, owner:x; comma: and; repeat: or; !: not.",
-    recorded=True,
-)
 _VAR = partial(_many, "K=V", "A value for a variable that the manifest declares; not for secrets.", recorded=True)
 _VAR_FILE = partial(_many, "FILE", "Values of variables, in YAML or JSON; --var wins.", recorded=True)
 _ENV = partial(
@@ -173,6 +166,7 @@ _ALLOW_SECRET = partial(
     "Lets a secret into URLs of this host, or other fields of this vendor; NAME alone: as an api_key_env.",
     permits=True,
 )
+_today = partial(field, default_factory=lambda: datetime.now(UTC).date())
 _OUT = partial(_option, "FILE", "Where to write it. Default: print it.")
 _UNSEALED = partial(_flag, "The run's folder is mine, whatever its seal says.")
 
@@ -204,15 +198,29 @@ class OverBase(Shown):
 
 
 @_options
-class ChoiceOptions(InRuns, OverBase):
-    """What chooses rows, and what gives their values."""
+class RowOptions(InRuns, OverBase):
+    """What chooses rows."""
 
-    file: Path | None = _FILE()
-    profile: str | None = _PROFILE()
-    select: tuple[str, ...] = _SELECT()
+    profile: str | None = _option(
+        "NAME", "A profile of the manifest; --select chooses among its entries.", recorded=True
+    )
+    select: tuple[str, ...] = _many(
+        "EXPR",
+        "Which entries: id-glob, label:x, vendor:x, platform:x, variant:x, owner:x; comma: and; repeat: or; !: not.",
+        recorded=True,
+    )
     changed_since: str | None = _option(
         "REF", "Leaves out entries with paths where nothing changed since the merge base with REF.", recorded=True
     )
+    rerun_failed: str | None = _option("RUN", "Only the entries that did not pass in an earlier run.", recorded=True)
+
+
+@_options
+class ChoiceOptions(RowOptions):
+    """The same with what gives their values, so that shards can be computed."""
+
+    file: Path | None = _FILE()
+    shard: str | None = _option("I/N", "Only the Ith of N parts of equal weight, for parallel jobs.", recorded=True)
     branch: str | None = _option("NAME", "The branch of this build, where neither CI nor git tells it.", recorded=True)
     tag: str | None = _option(
         "NAME",
@@ -220,13 +228,12 @@ class ChoiceOptions(InRuns, OverBase):
         recorded=True,
         apart=("--branch", "a tag's build has no branch"),
     )
-    rerun_failed: str | None = _option("RUN", "Only the entries that did not pass in an earlier run.", recorded=True)
     var: tuple[str, ...] = _VAR()
     var_file: tuple[Path, ...] = _VAR_FILE()
     env: tuple[str, ...] = _ENV()
     env_file: tuple[Path, ...] = _ENV_FILE()
     allow_secret: tuple[str, ...] = _ALLOW_SECRET()
-    today: date = field(default_factory=lambda: datetime.now(UTC).date())
+    today: date = _today()
     """The day of the plan; quarantines end by it."""
     rehearse: bool = False
     unsealed: bool | None = None
@@ -237,7 +244,6 @@ class ChoiceOptions(InRuns, OverBase):
 class PlanOptions(ChoiceOptions):
     """What `plan` and `apply` make a plan from."""
 
-    shard: str | None = _option("I/N", "Only the Ith of N parts of equal weight, for parallel jobs.", recorded=True)
     max_tests: int | None = _option("N", "Refuse to start more tests than this (exit 6).", permits=True, minimum=0)
     max_cost: str | None = _option(
         "AMOUNT", "Refuse to start what costs more than this, such as 12.50 (exit 6).", permits=True
@@ -299,7 +305,7 @@ class LockOptions(Printed, OverBase):
     env: tuple[str, ...] = _ENV()
     env_file: tuple[Path, ...] = _ENV_FILE()
     allow_secret: tuple[str, ...] = _ALLOW_SECRET()
-    today: date = field(default_factory=lambda: datetime.now(UTC).date())
+    today: date = _today()
     """The day that a changed lock gets."""
 
 
@@ -331,20 +337,21 @@ class ShowOptions(PlanOptions):
 
 
 @_options
-class DiffOptions(OverBase):
+class DiffOptions(RowOptions):
     """Show what changed in the expanded matrix since another revision, and why. Offline."""
 
     base: str | None = _argument(
         "[BASE]", "A revision or another file. Default: where this branch left its target or the default branch."
     )
     file: Path | None = _option("FILE", "The manifest. Default: as for the other commands.")
-    profile: str | None = _PROFILE()
-    select: tuple[str, ...] = _SELECT()
     form: str = _option(
         "text|json|markdown", "markdown fits a pull request's comment.", name="--format", default="text"
     )
     out: Path | None = _OUT()
     exit_code: bool = _flag("Exit with 10 if there are changes.")
+    today: date = _today()
+    rehearse: bool = False
+    unsealed: bool | None = None
 
 
 @_options

@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qarunner.app.files import FileVariable
-    from qarunner.app.options import ChoiceOptions, LockOptions, PlanOptions
+    from qarunner.app.options import ChoiceOptions, DiffOptions, LockOptions, PlanOptions
     from qarunner.diagnostics import Path as Trail
     from qarunner.manifest.load import LoadedManifest
 
@@ -578,7 +578,7 @@ def _within_budget(plan: Plan, manifest: Manifest, everything: Whole, options: P
 
 
 def row_filter(
-    path: Path, options: ChoiceOptions, environ: Mapping[str, str], inputs: Inputs, sha: str | None
+    path: Path, options: ChoiceOptions | DiffOptions, environ: Mapping[str, str], inputs: Inputs, sha: str | None
 ) -> RowFilter:
     """What of the command line chooses rows; git and earlier runs are asked only where it names them."""
     about_changes = about_runs = None

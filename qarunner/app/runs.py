@@ -44,7 +44,7 @@ from qarunner.vendors.api import GOOD, Cause, Verdict
 if TYPE_CHECKING:
     from qarunner.app.choosing import Earlier
     from qarunner.app.files import FileVariable
-    from qarunner.app.options import ChoiceOptions
+    from qarunner.app.options import ChoiceOptions, DiffOptions
     from qarunner.engine.state.events import Event
     from qarunner.entry import Entry
 
@@ -368,7 +368,7 @@ def doubt(stored: StoredRun) -> str | None:
 
 
 def earlier_run(
-    options: ChoiceOptions, environ: Mapping[str, str], secrets: Secrets, run_id: str, *, sha: str | None
+    options: ChoiceOptions | DiffOptions, environ: Mapping[str, str], secrets: Secrets, run_id: str, *, sha: str | None
 ) -> Earlier:
     """UserError for a run that is not there or does not count here. `sha` is the commit of the new run."""
     from qarunner.app.choosing import Earlier

@@ -82,6 +82,32 @@ def test_the_choosing_options_decide_as_for_apply(explain: Callable[..., tuple[i
     assert choice("search[locale=de]", "--var", "URL=x:x") == (True, "nothing leaves it out")
 
 
+def test_the_shard_that_runs_a_row_is_named_once_it_is_known(explain: Callable[..., tuple[int, str, str]]) -> None:
+    def choices(*words: str) -> dict[object, tuple[object, object]]:
+        return {row["id"]: (row["runs"], row["reason"]) for row in entries(explain("*", *words, "--output", "json")[1])}
+
+    manifest = Path("qa-matrix.yml")
+    text = (
+        manifest.read_text(encoding="utf-8")
+        .replace("needs: [checkout]", "needs: []")
+        .replace("test_ids: [a, b]", "test_ids: [a]")
+    )
+    manifest.write_text(text, encoding="utf-8")
+    url = ("--var", "URL=https://x.example")
+    first, second = choices("--shard", "1/2", *url), choices("--shard", "2/2", *url)
+    assert first["slow"] == second["slow"] == (False, "skipped by if: {{ git.branch == 'nowhere' }}")
+    for row in first.keys() - {"slow"}:
+        (number,) = (n for n, shard in ((1, first), (2, second)) if shard[row][0])
+        other = (second, first)[number - 1]
+        assert (first, second)[number - 1][row][1] == f"nothing leaves it out; it is in shard {number}/2"
+        assert other[row] == (False, f"shard {number}/2 runs it")
+    assert {runs for runs, _ in first.values()} == {runs for runs, _ in second.values()} == {True, False}
+    runs, reason = choices("--shard", "1/2")["checkout/web"]
+    assert runs is None
+    assert str(reason).endswith("which shard runs it depends on what is not set")
+    assert "there are shards 1 to 2" in explain("checkout", "--shard", "3/2")[2]
+
+
 def test_what_is_set_is_put_in_and_a_secret_never_is(
     explain: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from qarunner.vendors.api import Verdict
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.program.conftest import Ended, Stage
+    from tests.program.conftest import Begin, Ended, Stage
 
 NOBODY = {
     f"GIT_{who}_{what}": value
@@ -279,6 +279,30 @@ def test_rows_can_be_chosen(repo: Repo) -> None:
     data = repo.document("HEAD~1", "--select", "c", "--select", "b", "--select", "x")
     assert (ids(data["added"]), ids(data["removed"])) == (["c"], ["b"])
     assert "'x' matches no entry" in data["warnings"][0]
+
+
+def test_rows_are_chosen_by_changed_files_and_by_an_earlier_run_as_for_an_apply(begin: Begin) -> None:
+    stage = begin(doksi={"tests": {"b2": "failed"}})
+    vendors = stage.environ
+    repo = Repo(stage)
+    for text in ("1", "2"):
+        (repo.folder / "src").write_text(text, encoding="utf-8")
+        entries = [stage.doksi("a", f"a{text}", paths=["src"]), stage.doksi("b", f"b{text}", paths=["lib"])]
+        stage.commit(*entries, stage.doksi("c", f"c{text}"))
+        repo.git("add", "-A")
+        repo.git("commit", "-qm", text)
+
+    def changed(*words: str) -> list[object]:
+        return ids(repo.document("HEAD~1", *words)["changed"])
+
+    assert changed() == ["a", "b", "c"]
+    assert changed("--changed-since", "HEAD~1") == ["a", "c"]
+    assert changed("--changed-since", "HEAD~1", "--select", "!c") == ["a"]
+    assert "no run r1" in repo.diff("HEAD~1", "--rerun-failed", "r1").err
+    stage.environ = vendors | repo.environ
+    assert stage.apply().code == 1
+    assert changed("--rerun-failed", "r1") == ["b"]
+    assert changed("--rerun-failed", "r1", "--changed-since", "HEAD~1") == []
 
 
 def test_variables_need_not_be_set_and_are_not_read(repo: Repo) -> None:

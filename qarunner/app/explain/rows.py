@@ -13,6 +13,7 @@ from qarunner.app.files import find_manifest
 from qarunner.app.planning import (
     check_manifest,
     in_environment,
+    part_of,
     read_inputs,
     row_filter,
     settings_of,
@@ -28,7 +29,7 @@ from qarunner.manifest.load import entry_of
 from qarunner.manifest.model import BASE, Row
 from qarunner.manifest.needs import closure, resolve
 from qarunner.manifest.rules import check_quarantines, policy_of
-from qarunner.manifest.select import KNOWN_LATER, select, suggestion
+from qarunner.manifest.select import KNOWN_LATER, Shard, parse_shard, select, suggestion
 from qarunner.manifest.templates.evaluate import evaluate, with_known
 from qarunner.manifest.templates.reads import Read, reads_of
 from qarunner.paths import working_folder
@@ -116,6 +117,7 @@ class Explaining:
         wanted: RowFilter,
         metadata: Metadata,
         today: date,
+        shard: Shard | None = None,
     ) -> None:
         self._checked = checked
         self._manifest = checked.manifest
@@ -132,8 +134,10 @@ class Explaining:
         self._chosen = self._choose(checked.rows, wanted.select)
         self._evaluated = evaluate(checked.manifest, checked.rows, values)
         self._rows = {row.id: row for row in self._evaluated.rows}
-        self._choices = {row.id: self._choice(row) for row in checked.rows}
         self._entries = {row.id: self._entry(row) for row in self._evaluated.rows}
+        self._shard = shard
+        self._shards = self._split(shard) if shard is not None else None
+        self._choices = {row.id: self._in_shard(row, *self._choice(row)) for row in checked.rows}
         self._groups: dict[tuple[str, tuple[str, ...]], dict[str, tuple[Entry, ...]]] = {}
         self._calls: dict[str, Sent] = {}
         self._indexes: dict[tuple[Trail, tuple[str, ...]], dict[object, int]] = {}
@@ -274,6 +278,28 @@ class Explaining:
             case _:
                 return False, self._unasked(row)
 
+    def _split(self, shard: Shard) -> Mapping[str, int] | None:
+        """The number of each row's shard; None where what is not set decides which rows run, or how many tests."""
+        if not isinstance(self._chosen, Chosen):
+            return None
+        entries: list[Entry] = []
+        for row, needs in ((row, self._chosen.needs.get(row, ())) for row in self._chosen.planned):
+            if (entry := self._entries[row]) is None:
+                return None
+            entries.append(replace(entry, needs=needs))
+        return part_of(shard, entries, 1).shards
+
+    def _in_shard(self, row: Row, runs: bool | None, reason: str) -> tuple[bool | None, str]:  # noqa: FBT001  passed on
+        """What of a row's choice is left in this shard."""
+        if self._shard is None or runs is False:
+            return runs, reason
+        if self._shards is None or row.id not in self._shards:
+            return None, f"{reason}; which shard runs it depends on what is not set"
+        number = self._shards[row.id]
+        if number != self._shard.index:
+            return False, f"shard {number}/{self._shard.count} runs it"
+        return runs, f"{reason}; it is in shard {self._shard}"
+
     def _choose(self, rows: Sequence[Row], expressions: Sequence[str]) -> Chosen | UserError:
         try:
             return weigh_rows(self._manifest, rows, replace(self._wanted, select=expressions), self._values)
@@ -406,6 +432,7 @@ def explain_rows(options: ExplainOptions, environ: Mapping[str, str], *, hide: H
 
 def _explaining(options: ExplainOptions, environ: Mapping[str, str], hide: Hide) -> tuple[Explaining, tuple[Row, ...]]:
     path = find_manifest(options.file)
+    shard = parse_shard(options.shard) if options.shard is not None else None
     inputs = read_inputs(options, environ)
     checked = check_manifest(path, environ, options.profile, hide=hide)
     build = read_build(environ, working_folder(), branch=options.branch, tag=options.tag)
@@ -419,5 +446,6 @@ def _explaining(options: ExplainOptions, environ: Mapping[str, str], hide: Hide)
         wanted=row_filter(path, options, values.env, inputs, build.sha),
         metadata=build.metadata,
         today=options.today,
+        shard=shard,
     )
     return explaining, checked.rows

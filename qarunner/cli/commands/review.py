@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,16 +13,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from qarunner.app import files as inputs
-from qarunner.app.choosing import Hide
+from qarunner.app.choosing import Hide, Inputs, RowFilter
 from qarunner.app.ci import read_build
 from qarunner.app.git import Repository
-from qarunner.app.planning import manifest_reader
+from qarunner.app.planning import manifest_reader, row_filter
 from qarunner.diagnostics import choose, in_order
 from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.manifest.load import profile_names
 from qarunner.manifest.rules import check_quarantines
 from qarunner.manifest.select import select, suggestion, unmatched
-from qarunner.paths import history_file, manifest_from_root, repository_root, runs_folder
+from qarunner.paths import history_file, manifest_from_root, repository_root
 from qarunner.review.compare import beyond, compare
 from qarunner.review.model import Difference, Month, Side
 from qarunner.review.reasons import notices
@@ -31,6 +30,8 @@ from qarunner.review.view import Review, month_of
 from qarunner.text import inert_lines, styled
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from qarunner.app.options import DiffOptions
     from qarunner.cli.console import Console
     from qarunner.manifest.base import BaseText
@@ -63,14 +64,15 @@ def diff(console: Console, environ: Mapping[str, str], order: DiffOptions) -> Ex
         raise UserError(f"--format: unknown format {order.form!r}", hint=choose(order.form, FORMATS))
     file = inputs.find_manifest(order.file)
     seen = _Seen(environ=environ, hide=console.hide)
-    now = _reader(file, seen)
+    now = _reader(file, seen, order.today)
     after = now(order.profile)
+    wanted = row_filter(file, order, environ, Inputs(), None)
     with ExitStack() as stack:
         earlier = _earlier(stack, seen, file, order)
-        before, after, remarks = _chosen(earlier.side, after, order.select)
+        before, after, remarks = _chosen(earlier.side, after, wanted)
         difference = compare(before, after)
-        month, remark = _month(difference, before, file, environ)
-        remarks = (*remarks, *remark)
+        month, remark = _month(difference, before, file, order.runs_dir, environ)
+        remarks = (*remarks, *_of_earlier_run(wanted), *remark)
         review = Review(
             file=file.as_posix(),
             base=earlier.base,
@@ -81,16 +83,15 @@ def diff(console: Console, environ: Mapping[str, str], order: DiffOptions) -> Ex
             warnings=(*earlier.warnings, *remarks),
         )
         if order.profile is None and before is not None:
-            review = _with_profiles(review, earlier, before, after, now, order)
+            review = _with_profiles(review, earlier, before, after, now, wanted)
     _show(console, review, order)
     return ExitCode.CHANGES if order.exit_code and review else ExitCode.OK
 
 
 def _month(
-    difference: Difference, before: Side | None, file: Path, environ: Mapping[str, str]
+    difference: Difference, before: Side | None, file: Path, runs_dir: Path, environ: Mapping[str, str]
 ) -> tuple[Month | None, tuple[str, ...]]:
     """What the change costs a month, by what the history knows of the rows; and what is wrong with the history."""
-    runs_dir = runs_folder(None, file, environ)
     if before is None or not difference or not history_file(runs_dir).exists():
         return None, ()
     from qarunner.app.history import History  # most diffs have no history, and need not load the engine
@@ -107,7 +108,7 @@ MOST_PROFILED_ROWS = 20_000
 
 
 def _with_profiles(
-    review: Review, earlier: _Earlier, before: Side, after: Side, now: _Sides, order: DiffOptions
+    review: Review, earlier: _Earlier, before: Side, after: Side, now: _Sides, wanted: RowFilter
 ) -> Review:
     """With what differs in single profiles alone, each compared with itself."""
     earlier_names = profile_names(before.manifest.document)
@@ -119,7 +120,7 @@ def _with_profiles(
     for name in both:
         try:
             assert earlier.under is not None  # noqa: S101  there is a side
-            one, two, _ = _chosen(earlier.under(name), now(name), order.select)
+            one, two, _ = _chosen(earlier.under(name), now(name), wanted)
         except UserError as error:
             remarks.append(f"profile {name} is not compared: {error.message}")
             continue
@@ -176,9 +177,8 @@ _Sides: TypeAlias = Callable[[str | None], Side]
 """A matrix as it stands, or under a profile. ManifestError if it has problems."""
 
 
-def _reader(path: Path, seen: _Seen, copied_to: str = "", base: BaseText | None = None) -> _Sides:
+def _reader(path: Path, seen: _Seen, today: date, copied_to: str = "", base: BaseText | None = None) -> _Sides:
     """Reads a manifest once, and expands it as often as it is asked. `base` is that of a copy."""
-    today = datetime.now(UTC).date()
     check = manifest_reader(path, None if copied_to else seen.environ, hide=seen.hide, base=base)
 
     def side(profile: str | None) -> Side:
@@ -208,7 +208,7 @@ def _earlier(stack: ExitStack, seen: _Seen, file: Path, order: DiffOptions) -> _
             raise UserError(
                 f"{base}: is the manifest itself", hint=f"qarunner diff --file {base} compares it with the base branch"
             )
-        sides = _reader(other, seen)
+        sides = _reader(other, seen, order.today)
         return _Earlier(base=other.as_posix(), wording=other.as_posix(), side=sides(order.profile), under=sides)
     build = read_build(seen.environ, repository.top)
     revision = repository.base(base, build.base_branch)
@@ -219,7 +219,7 @@ def _earlier(stack: ExitStack, seen: _Seen, file: Path, order: DiffOptions) -> _
         return _Earlier(base=revision.commit, wording=revision.wording, side=None, warnings=(warning,))
     moved = () if earlier == path else (f"{path} was {earlier} then",)
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qarunner-diff-"))).resolve()
-    under, side, problem = _at_commit(repository, revision.commit, earlier, folder, order.profile, seen)
+    under, side, problem = _at_commit(repository, revision.commit, earlier, folder, order, seen)
     return _Earlier(base=revision.commit, wording=revision.wording, side=side, warnings=(*moved, *problem), under=under)
 
 
@@ -235,7 +235,7 @@ def _known(repository: Repository, name: str) -> bool:
 
 
 def _at_commit(
-    repository: Repository, commit: str, path: str, folder: Path, profile: str | None, seen: _Seen
+    repository: Repository, commit: str, path: str, folder: Path, order: DiffOptions, seen: _Seen
 ) -> tuple[_Sides | None, Side | None, tuple[str, ...]]:
     """The matrix of a commit, read from a copy of its YAML files in a folder of their own.
 
@@ -252,8 +252,8 @@ def _at_commit(
     if repository.has(commit, lock):
         inputs.lock_of(manifest).write_bytes(repository.read(commit, lock))
     try:
-        under = _reader(manifest, seen, f"{folder.as_posix()}/", _base_then(repository, commit, seen))
-        return under, under(profile), ()
+        under = _reader(manifest, seen, order.today, f"{folder.as_posix()}/", _base_then(repository, commit, seen))
+        return under, under(order.profile), ()
     except ManifestError as error:
         reason = str(error.diagnostics[0])
     except UserError as error:
@@ -274,19 +274,27 @@ def _base_then(repository: Repository, commit: str, seen: _Seen) -> BaseText | N
     return now._replace(text=repository.read(commit, path)) if repository.has(commit, path) else now
 
 
-def _chosen(
-    before: Side | None, after: Side, expressions: tuple[str, ...]
-) -> tuple[Side | None, Side, tuple[str, ...]]:
-    """Both sides with the selected rows alone, and a remark for each term that names nothing on either."""
-    if not expressions:
-        return before, after, ()
-    rows = [side.values.get(row.id, row) for side in (before, after) if side for row in side.rows]
-    missing = unmatched(rows, expressions)
-    remarks = tuple(f"--select: {term!r} matches no entry; {suggestion(rows, term)}" for term in missing)
-    return (_selected(before, expressions) if before else None), _selected(after, expressions), remarks
+def _chosen(before: Side | None, after: Side, wanted: RowFilter) -> tuple[Side | None, Side, tuple[str, ...]]:
+    """Both sides with the chosen rows alone, and a remark for each term that names nothing on either."""
+    remarks: tuple[str, ...] = ()
+    if wanted.select:
+        rows = [side.values.get(row.id, row) for side in (before, after) if side for row in side.rows]
+        missing = unmatched(rows, wanted.select)
+        remarks = tuple(f"--select: {term!r} matches no entry; {suggestion(rows, term)}" for term in missing)
+    return (_selected(before, wanted) if before else None), _selected(after, wanted), remarks
 
 
-def _selected(side: Side, expressions: tuple[str, ...]) -> Side:
-    """A side with those of its rows that the expressions name, as far as their values are known."""
-    chosen = {row.id for row in select([side.values.get(row.id, row) for row in side.rows], expressions)}
-    return replace(side, rows=tuple(row for row in side.rows if row.id in chosen))
+def _selected(side: Side, wanted: RowFilter) -> Side:
+    """A side with those of its rows that an apply would choose, as far as their values are known."""
+    chosen = {row.id for row in select([side.values.get(row.id, row) for row in side.rows], wanted.select)}
+    if wanted.earlier is not None:
+        chosen &= {*wanted.earlier.failed}
+    touched = (row for row in side.rows if wanted.untouched is None or wanted.untouched(row) is None)
+    return replace(side, rows=tuple(row for row in touched if row.id in chosen))
+
+
+def _of_earlier_run(wanted: RowFilter) -> tuple[str, ...]:
+    if wanted.earlier is None:
+        return ()
+    passed = f"every entry of run {wanted.earlier.run_id} passed: no row is compared"
+    return (*wanted.earlier.remarks, *(() if wanted.earlier.failed else (passed,)))
