@@ -13,7 +13,9 @@ _NO_ALLOWANCE = 402
 
 
 def _short_id(kind: str, description: str) -> dict[str, api.Json]:
-    return {"type": "string", "pattern": f"^{kind}(-.+_.+|_.+)$", "description": description}
+    example = f"{kind}_abc123"
+    pattern = f"^{kind}(-.+_.+|_.+)$"
+    return {"type": "string", "pattern": pattern, "description": f"{description}, {example}", "examples": [example]}
 
 
 class QaTech(api.Vendor):
@@ -36,8 +38,8 @@ class QaTech(api.Vendor):
         ),
         pacing=api.Pacing(every_s=20, max_s=60),  # client: asks every 20 s
         options={
-            "application": _short_id("app", "The application whose environment the target is, such as app_gXeBl2"),
-            "device_preset": _short_id("preset", "The device preset of the application, such as preset_abc123"),
+            "application": _short_id("app", "The application whose environment the target is, such as"),
+            "device_preset": _short_id("preset", "The device preset of the application, such as"),
         },
     )
 

@@ -1,7 +1,7 @@
 """Run it with pytest: bodies as the vendor's pages and its OpenAPI file have them."""
 
 from qarunner.testing import Conformance, Example
-from qarunner.vendors.api import Metadata, Verdict
+from qarunner.vendors.api import Metadata, Request, Verdict
 
 from qatech import VENDOR
 
@@ -38,6 +38,19 @@ EXAMPLE = Example(
             "options": {"application": "app_gXeBl2"},
         }
     ],
+    sent=Request(
+        method="POST",
+        path="/run",
+        body={
+            "testPlanShortId": "pln_abc123",
+            "applications": [{"applicationShortId": "app_gXeBl2", "environment": {"url": "https://pr-7.example.com"}}],
+            "trigger": "GITHUB",
+            "actor": "ada",
+            "branch": "main",
+            "commitHash": "0123456789abcdef",
+            "repository": "acme/shop",
+        },
+    ),
     created={
         "success": True,
         "run": {

@@ -3,11 +3,12 @@
 import json
 
 from qarunner.testing import Conformance, Example
-from qarunner.vendors.api import Reply, Request, Verdict
+from qarunner.vendors.api import Metadata, Reply, Request, Verdict, resource_ref
 
 from rainforest_qa import VENDOR
 
 SITE = "https://pr-7.example.com"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def run(state: str, result: str = "no_result", *, final: bool, **counters: int) -> dict[str, object]:
@@ -49,9 +50,15 @@ def environment(request: Request) -> object:
     return {"id": 1770, "name": "qarunner-1", "default": False, "is_temporary": True, "site_environments": []}
 
 
-def example(ends: dict[str, tuple[object, Verdict]], **row: object) -> Example:
+def create(path: str, **body: object) -> Request:
+    return Request(method="POST", path=path, body={**body, "release": COMMIT})
+
+
+def example(ends: dict[str, tuple[object, Verdict]], sent: Request, **row: object) -> Example:
     return Example(
         rows=[{"id": "checkout", "platform": "web", **row}],
+        metadata=Metadata(commit=COMMIT),
+        sent=sent,
         created=run("queued", final=False, complete=0),
         passed=PASSED,
         failed=FAILED,
@@ -61,9 +68,19 @@ def example(ends: dict[str, tuple[object, Verdict]], **row: object) -> Example:
     )
 
 
+BROWSERS = ["windows11_chrome"]
+MADE = resource_ref("environment", "id")
 EXAMPLES = [
-    example(ENDS, target={"web_url": SITE}, test_ids=[1, 2], options={"browsers": ["windows11_chrome"]}),
-    example({}, target={"environment": "1770"}, category_ids=["8"]),
+    example(
+        ENDS,
+        create("/1/runs", tests="1,2", environment_id=MADE, browsers=BROWSERS),
+        target={"web_url": SITE},
+        test_ids=[1, 2],
+        options={"browsers": BROWSERS},
+    ),
+    example(
+        {}, create("/1/run_groups/8/runs", environment_id=1770), target={"environment": "1770"}, category_ids=["8"]
+    ),
 ]
 
 

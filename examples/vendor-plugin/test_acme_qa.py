@@ -1,7 +1,7 @@
 """Run it with pytest: the suite asks the adapter everything that the engine relies on."""
 
 from qarunner.testing import Conformance, Example
-from qarunner.vendors.api import Verdict
+from qarunner.vendors.api import Request, Verdict
 
 from acme_qa import VENDOR
 
@@ -22,6 +22,11 @@ EXAMPLES = [
             }
         ],
         settings={"team": "web"},
+        sent=Request(
+            method="POST",
+            path="/runs",
+            body={"url": "https://staging.example.com", "tests": ["t1", "t2"], "team": "web", "browsers": 2},
+        ),
         created={"id": "run-1"},
         passed=done(t1="ok", t2="ok"),
         failed=done(t1="ok", t2="broken"),

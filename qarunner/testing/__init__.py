@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from qarunner.testing.adapter import Example, Scene, closed_world
+from qarunner.testing.dropped import check_nothing_dropped
 from qarunner.testing.inventories import check_inventories
 from qarunner.testing.mutations import (
     check_crossing,
@@ -79,6 +80,11 @@ class Conformance:
     def test_requests_can_be_sent(self) -> None:
         """Paths are relative and quoted, bodies are JSON, and resources that they refer to are asked for."""
         self._check_all(check_requests)
+
+    def test_nothing_of_a_manifest_is_dropped(self) -> None:
+        """Another option, setting, id or tag gives another call, and a create tells the commit if it tells a branch."""
+        with closed_world():
+            check_nothing_dropped(self._scenes())
 
     def test_ids_cannot_leave_their_segment(self) -> None:
         """Whatever an id holds, a path leads to the same place."""

@@ -163,7 +163,8 @@ class Example(Struct, frozen=True, kw_only=True, dict=True):
     function of the request. `made` answers the requests of `prepare`, where the vendor needs uploads or environments.
     `nothing` answers the create where the vendor takes it, but starts no run. `listed` answers, by kind, what
     `inventory` asks for with the example's `settings`; `items` are the names in that list, by their ids. `many` answers
-    what `poll_many` asks for: it shows the runs as `passed` does.
+    what `poll_many` asks for: it shows the runs as `passed` does. `sent` is the create that the vendor's page wants for
+    these rows, settings and `metadata`: with it, nothing that belongs into it can be dropped.
 
     `failed` and `ends` differ from `passed` only in what says how the run ended: each such difference is tried alone.
     """
@@ -181,6 +182,7 @@ class Example(Struct, frozen=True, kw_only=True, dict=True):
     listed: Mapping[InventoryKind, Answers] = field(default_factory=dict)
     items: Mapping[InventoryKind, Mapping[str, str]] = field(default_factory=dict)
     many: Answers = ()
+    sent: Request | None = None
 
 
 def reply_of(answers: Answers, request: AnyRequest, number: int) -> Reply:

@@ -46,7 +46,7 @@ from qarunner.vendors.api import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -225,23 +225,33 @@ def check_requests(scene: Scene) -> None:
     adapter.notices(scene.call)
     create = adapter.submit(scene.call)
     check_request(scene, create)
-    _check_complete(scene, create)
+    check_complete(scene, create)
     _check_list(scene)
     _check_many(scene)
     for run in scene.runs:
-        check_request(scene, adapter.poll(scene.call, run))
+        _check_about(scene, "poll", adapter.poll(scene.call, run), [run])
         cancel = adapter.cancel(scene.call, run)
         message = f"{scene.name}: capabilities.cancel is {able.cancel}, but cancel() gives {cancel}"
         assert (cancel is not None) == able.cancel, message
         if cancel is not None:
-            check_request(scene, cancel)
-            known = {run.id, *(str(value) for _, value in leaves(run.memo))}
-            message = f"{scene.name}: cancel: {cancel} does not say which run it is about"
-            assert any(text in unquote(str(cancel)) for text in known), message
+            _check_about(scene, "cancel", cancel, [run])
     for runs in (scene.runs, scene.runs[:1]):
         if (together := adapter.cancel_all(scene.call, runs)) is not None:
-            check_request(scene, together)
+            _check_about(scene, "cancel_all", together, runs)
             assert able.cancel, f"{scene.name}: capabilities.cancel is False, but cancel_all() gives {together}"
+
+
+def _check_about(scene: Scene, method: str, request: Request, runs: Sequence[RemoteRun]) -> None:
+    """A request about runs names one of them, by its id or by what the adapter noted of it."""
+    check_request(scene, request)
+    known = [text for run in runs for text in (run.id, *(str(value) for _, value in leaves(run.memo)))]
+    assert _names(request, known), f"{scene.name}: {method}: {request} does not say which run it is about"
+
+
+def _names(request: Request, known: Iterable[str]) -> bool:
+    texts = [unquote(request.path), *(value for _, value in request.query)]
+    texts += [str(value) for _, value in leaves(request.body)]
+    return any(_holds(text, word) for text in texts for word in known)
 
 
 _ODD_PAGES = ("{}", "[]", "null", '{"runs": [], "items": [], "nextCursor": null, "totalCount": 0}')
@@ -302,7 +312,7 @@ def _check_list(scene: Scene) -> None:
 _MOST_STEPS = 50
 
 
-def _check_complete(scene: Scene, create: Request) -> None:
+def check_complete(scene: Scene, create: Request) -> None:
     """The create, and the resources that it uses, hold every id and the target of each entry."""
     needs = [need.data for need in scene.adapter.resources(scene.call)]
     texts = [unquote(create.path), *(value for _, value in create.query)]
@@ -434,16 +444,31 @@ def check_resources(scene: Scene) -> None:
     assert len(keys) == len(set(keys)), f"{scene.name}: resources: needs with the same key: {keys}"
     values = {}
     for key, resource in resources(scene):
-        prepared, _ = made(scene, resource)
+        prepared, replies = made(scene, resource)
         values[key] = prepared.values
         _check_left(scene, resource, "kept", adapter.kept(resource, prepared))
-        release = adapter.release(resource, prepared)
-        if release is not None:
-            check_request(scene, release)
+        if (release := adapter.release(resource, prepared)) is not None:
+            _check_release(scene, release, prepared, replies)
     try:
         resolve_refs(adapter.submit(scene.call).body, values)
     except KeyError as error:
         raise AssertionError(f"{scene.name}: submit uses {error}, but prepare gives {values}") from error
+
+
+def _check_release(scene: Scene, release: Request, prepared: Prepared, replies: Sequence[Reply]) -> None:
+    """What removes a resource names it, by what the vendor's last answer calls it; else by any of its values."""
+    check_request(scene, release)
+    values = {str(value) for value in prepared.values.values()}
+    told = {str(value) for _, value in leaves(_body_of(replies[-1]))} if replies else set()
+    expected = sorted(values & told or values)
+    assert _names(release, expected), f"{scene.name}: release: {release} does not name the resource {expected}"
+
+
+def _body_of(reply: Reply) -> object:
+    try:
+        return json.loads(reply.text)
+    except ValueError:
+        return None
 
 
 def _check_left(scene: Scene, resource: Resource, method: str, left: Leftover | None) -> None:

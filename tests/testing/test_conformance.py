@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from qarunner.decode import UnexpectedData
 from qarunner.testing import Conformance, Example
+from qarunner.testing.adapter import METADATA
 from qarunner.vendors import registry
 from qarunner.vendors.api import InventoryKind, Item, RemoteRun, Reply, Request
 from tests.amount import FULL
@@ -65,6 +66,7 @@ DOKSI = [
                 "artifacts": [{"type": "authentication", "strategy": "specific", "account_id": "acc_1"}],
             },
         ],
+        settings={"extra": {"reason": "nightly"}},
         created={"run_id": "k3n2", "results": [{"result_id": f"r{n}", "test_id": f"t{n}"} for n in (1, 2)]},
         passed=doksi("passed", "passed", "passed"),
         failed=doksi("failed", "passed", "failed"),
@@ -223,6 +225,13 @@ DOCKETQA = [
         running=docketqa("passed", "running"),
     ),
     Example(
+        rows=[{"id": "shop", "category_ids": [7], "target": {"web_url": SITE}}],
+        created=docketqa_created(9001),
+        passed=docketqa("passed"),
+        failed=docketqa("failed"),
+        running=docketqa("running"),
+    ),
+    Example(
         rows=[
             {
                 "id": "app",
@@ -274,6 +283,7 @@ def army_run(run: str, status: str, result: str | None) -> Json:
 TESTERARMY = [
     Example(
         rows=[{"id": "smoke", "category_ids": [GROUP]}],
+        sent=Request(method="POST", path=f"/groups/{GROUP}/runs", body={"commitSha": METADATA.commit}),
         listed={
             InventoryKind.TEST: pages(
                 {"tests": [{"id": TEST, "title": "Log in", "enabled": True}], "nextCursor": "2"},
@@ -424,6 +434,67 @@ def test_a_fault_in_a_list_of_runs_is_found(fault: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(type(adapter), "poll_many", lambda _, *arguments: MANY[fault](whole, *arguments))
     with pytest.raises(AssertionError, match="testerarmy: "):
         suite("testerarmy").test_requests_can_be_sent()
+
+
+def without(*path: str) -> Callable[[Any, Any], object]:
+    """A create that has lost a field of its body."""
+
+    def submit(whole: Any, call: Any) -> object:  # noqa: ANN401  an adapter's method
+        request = whole(call)
+        return replace(request, body=lacking(request.body, path))
+
+    return submit
+
+
+def lacking(body: Any, path: tuple[str, ...]) -> Any:  # noqa: ANN401  plain data
+    step, *rest = path
+    if step not in body:
+        return body
+    kept = {key: value for key, value in body.items() if key != step}
+    return {**kept, step: lacking(body[step], tuple(rest))} if rest else kept
+
+
+def first_tag(whole: Any, call: Any) -> object:  # noqa: ANN401  an adapter's method
+    request = whole(call)
+    tags = request.body.get("tags")
+    return replace(request, body={**request.body, "tags": tags[:1]}) if tags else request
+
+
+def matrix_alone(whole: Any, call: Any) -> object:  # noqa: ANN401  an adapter's method
+    request = whole(call)
+    return replace(request, body={"matrix": request.body["matrix"]})
+
+
+def of_the_project(_: Any, resource: Any, prepared: Any) -> object:  # noqa: ANN401  an adapter's method
+    del resource
+    project = prepared.values["project_id"]
+    return Request(method="DELETE", path=f"/api/projects/{project}/environments/{project}")
+
+
+DROPPED: dict[str, tuple[str, str, Callable[..., object]]] = {
+    "an option for people": ("certyn", "submit", without("instruction")),
+    "the environment of the settings": ("certyn", "submit", without("environmentKey")),
+    "the commit beside a branch": ("certyn", "submit", without("commitSha")),
+    "all tags but the first": ("certyn", "submit", first_tag),
+    "the environment that was made": ("certyn", "release", of_the_project),
+    "fields that go through untouched": ("doksi", "submit", matrix_alone),
+    "an option of a single test": ("testerarmy", "submit", without("mode")),
+    "an option of a group": ("testerarmy", "submit", without("environment")),
+    "the only fact of the build": ("testerarmy", "submit", without("commitSha")),
+    "the addresses of single tests": ("docketqa", "submit", without("test_url_overrides")),
+    "the commit within another object": ("docketqa", "submit", without("github_context", "commit_sha")),
+}
+
+
+@pytest.mark.parametrize("dropped", DROPPED)
+def test_what_is_dropped_is_found(dropped: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    vendor, method, fault = DROPPED[dropped]
+    adapter = registry.get(vendor)
+    whole = getattr(adapter, method)
+    monkeypatch.setattr(type(adapter), method, lambda _, *arguments: fault(whole, *arguments))
+    checks = suite(vendor)
+    with pytest.raises(AssertionError, match=f"{vendor}: "):
+        checks.test_nothing_of_a_manifest_is_dropped() if method == "submit" else checks.test_resources_are_made()
 
 
 def test_a_kind_without_an_example_is_found() -> None:

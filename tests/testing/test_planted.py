@@ -40,6 +40,8 @@ ACME = {
     "any text is an id": ('answers.path_id(reply.json().get("id"))', 'reply.json().get("id").text_or("run")'),
     "the first test alone is sent": ("list(entry.selection.ids)", "list(entry.selection.ids[:1])"),
     "the address is not sent": ('"url": entry.target.value, ', ""),
+    "the options are not sent": (", **entry.options}", "}"),
+    "the settings are not sent": ("**call.settings, ", ""),
     "a refusal has no words": ('answers.refusal(reply, "error")', "api.Refusal(message=reply.text)"),
 }
 
@@ -52,11 +54,23 @@ RAINFOREST = {
     "after many polls it is over": ("or final is False:", "and polls < 500:"),
     "the tests may be those of another run": ('answers.check_about(test.get("run_id"), run.id)', "pass"),
     "a cancel is about every run": ('method="DELETE", path=_path(run)', 'method="DELETE", path="/1/runs/all"'),
+    "the options are not sent": ("{**_environment(entry), **entry.options}", "_environment(entry)"),
+    "the first tag alone is sent": ('{"tags": list(ids)}', '{"tags": list(ids[:1])}'),
+    "the commit is not sent": ('body["release"] = call.metadata.commit', "pass"),
+    "the commit is that of another field": ('body["release"] = call.metadata.commit', 'body["release"] = "latest"'),
+    "another environment is removed": ("answers.segment(str(prepared.values['id']))", "'1'"),
+    "a status is asked for of every run": ('method="GET", path=_path(run)', 'method="GET", path="/1/runs/newest"'),
     "an id is no number": ("answers.segment(ids[0])", "'all'"),
+}
+QATECH = {
+    "an option is not sent": ('if "device_preset" in entry.options:', "if False:"),
+    "the commit is not sent": ('"commitHash": metadata.commit,', ""),
+    "the target is not sent": ('application["environment"] = {key: entry.target.value}', "pass"),
 }
 PLANTED = [
     *[("vendor-plugin", "acme_qa", fault, *change) for fault, change in ACME.items()],
     *[("rainforest-plugin", "rainforest_qa", fault, *change) for fault, change in RAINFOREST.items()],
+    *[("qatech-plugin", "qatech", fault, *change) for fault, change in QATECH.items()],
 ]
 
 
