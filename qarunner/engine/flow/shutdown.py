@@ -94,8 +94,8 @@ class Shutdown:
             self._times_out_at = None
             if DEADLINE.outranks(self._context.mode):
                 self._time_out(now)
-            elif self._context.ends_at is None:  # cancels without an answer are not waited for any longer
-                self._context.ends_at = now
+            else:
+                self._set_end(now + END_S)
         if self._heeds_deadlines():
             self._heed_deadlines(now)
         if self._run.complete and self._context.ends_at is None:
@@ -119,14 +119,13 @@ class Shutdown:
 
     def _enter(self, mode: Mode, now: float) -> None:
         self._context.mode = mode
-        bounds = [self._context.ends_at]
-        bounds += [now + mode.bound] if mode.bound is not None else []
-        bounds += [self._times_out_at + END_S] if self._times_out_at is not None else []
-        ends_at = min((at for at in bounds if at is not None), default=None)
-        if ends_at is not None:
-            self._set_end(ends_at)
+        if mode.bound is not None:
+            self._set_end(now + mode.bound)
 
     def _set_end(self, at: float) -> None:
+        """No later than that; an earlier end stays."""
+        if self._context.ends_at is not None:
+            at = min(at, self._context.ends_at)
         self._context.ends_at = at
         for queue in self._context.queues.values():
             queue.limiter.stop_waiting_at(at)

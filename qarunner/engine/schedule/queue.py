@@ -245,7 +245,7 @@ _CLEANUP_FIRST = (RequestKind.CANCEL, RequestKind.RELEASE)
 class VendorQueue:
     """All that one vendor is to be sent: what ends something goes before what begins something.
 
-    Reads go last. Where kinds share a rate, they take turns, so that no kind waits for ever.
+    Reads go last. Where kinds share a rate, or what a silence lets through, they take turns: no kind waits for ever.
     """
 
     def __init__(
@@ -339,7 +339,8 @@ class VendorQueue:
         if kind in {RequestKind.READ, RequestKind.LIST} and not task.answers:
             task.polled_at = now
             task.read_alone_at = now
-        # Where requests share a rate, kinds take turns: reads would wait for ever behind the creates of a long run.
+        # Kinds take turns at what they share: reads would wait for ever behind the creates of a long run, and behind
+        # one that is refused again and again.
         if kind in self._turns and self.limiter.is_shared:
             self._turns.remove(kind)
             self._turns.append(kind)

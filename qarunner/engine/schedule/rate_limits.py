@@ -136,8 +136,8 @@ class RateLimiter:
 
     @property
     def is_shared(self) -> bool:
-        """True if requests of several kinds count in one rate."""
-        return "all" in self._windows
+        """True if requests of several kinds count in one rate, or one finds out for all whether a silence is over."""
+        return "all" in self._windows or self._probing
 
     def paces(self, kind: RequestKind) -> bool:
         """True if requests of a kind may have to wait for a rate."""

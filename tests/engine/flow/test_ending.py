@@ -15,6 +15,7 @@ from qarunner.entry import Retries
 from qarunner.errors import ExitCode
 from qarunner.plan.model import Rate, seal
 from qarunner.vendors.api import Reply, Verdict
+from tests.engine.flow.test_resources import ENVIRONMENT, VENDOR, Store, using
 from tests.fictional import LOST, UNREACHED, VENDORS, Backend, entry, plan_of
 from tests.telling import TELLING, Watched, World, asks, telling_plan
 from tests.worlds import EPOCH, Story, VirtualClock, started
@@ -124,6 +125,28 @@ def test_a_fail_fast_that_is_lost_at_any_line_is_gone_on_with() -> None:
         assert verdicts(resumed.drive()) == verdicts(watched), length
         assert len(world.paid) == 3
         assert set(world.cancelled) == {"keyed-run-3"}
+
+
+class Half(Store):
+    """Runs of `plain` fail after a while, and those of `keyed` never end."""
+
+    def answer(self, vendor: str, request: Request, key: str | None, now: float) -> Reply:
+        self.lasts, self.ends = (25.0, "failed") if vendor == "plain" else (1e9, "")
+        return super().answer(vendor, request, key, now)
+
+
+@pytest.mark.parametrize(("timeout_s", "ends_at"), [(None, 85), (3600, 85), (40, 46)])
+@pytest.mark.parametrize("hangs", ["POST /runs/keyed-run-2/cancel", "DELETE /environments"])
+def test_a_fail_fast_waits_a_minute_for_a_vendor_that_answers_nothing_and_ends_with_its_apply(
+    hangs: str, timeout_s: float | None, ends_at: float
+) -> None:
+    """With `--timeout 1h` it waited for the rest of that hour."""
+    plan = using(plan_of(entry("bad", "plain"), entry("on", "keyed")), ENVIRONMENT, "key")
+    story = Story(plan, VENDOR, Half(), fail_fast=True, options=Options(timeout_s=timeout_s))
+    story.pool._latency = lambda _v, request: 1e6 if f"{request.method} {request.path}".startswith(hangs) else 0.05
+    story.drive()
+    assert story.clock.now() == pytest.approx(ends_at, abs=1)
+    assert story.run.complete
 
 
 # --- a person's cancel ------------------------------------------------------------------------------------------------

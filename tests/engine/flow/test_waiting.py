@@ -12,7 +12,7 @@ from qarunner.engine.flow.driver import Options
 from qarunner.engine.schedule.timing import LONG_S
 from qarunner.engine.state import events as ev
 from qarunner.errors import ExitCode
-from qarunner.plan.model import seal
+from qarunner.plan.model import Rate, seal
 from qarunner.vendors.api import Cause, Reply
 from tests.engine.flow.test_resources import BUILD, ENVIRONMENT, PUT, VENDOR, Store, using
 from tests.fictional import UNREACHED, VENDORS, Backend, entry, plan_of
@@ -90,6 +90,28 @@ def test_many_creates_that_are_refused_wait_side_by_side(vendor: str, room: int)
     assert verdicts(story) == {("error", Cause.UNAVAILABLE)}
     assert story.clock.now() < 700
     assert len(story.pool.sent) < 100, "all of an apply keeps silent after one refusal"
+
+
+@BOTH
+def test_a_create_that_is_refused_again_and_again_does_not_keep_paid_runs_unread(vendor: str) -> None:
+    """Each short silence was ended by the next try of the create, and the run that had passed was never its turn."""
+    backend = Backend(
+        fault=lambda _v, request, _n: too_many("20") if request.path == "/runs" and backend.began else None
+    )
+    plan = plan_of(entry("paid", vendor), entry("refused", vendor, timeout_s=1200))
+    story = Story(plan, VENDORS, backend).drive()
+    assert closed_at(story)["paid"] < 90
+
+
+@BOTH
+def test_the_time_of_a_create_behind_one_that_is_refused_is_counted_as_well(vendor: str) -> None:
+    """It would have left by now: it waited for as long as the one before it had time."""
+    plan = plan_of(
+        entry("long", vendor, timeout_s=7200), entry("short", vendor, timeout_s=600), creates=Rate(count=1, per_s=10)
+    )
+    story = Story(plan, VENDORS, no_creates(too_many("20"))).drive()
+    assert verdicts(story) == {("error", Cause.UNAVAILABLE)}
+    assert closed_at(story)["short"] == pytest.approx(600, abs=1)
 
 
 @BOTH
