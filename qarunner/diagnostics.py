@@ -131,6 +131,6 @@ def choose(word: str, choices: Sequence[str]) -> str:
 
 
 def with_valid(near: str | None, choices: Sequence[str]) -> str:
-    """The same for a choice that was found already, or for none."""
+    """The same for a choice that is known already; empty without one."""
     listed = ", ".join(choices[:_MOST_LISTED]) + (", …" if len(choices) > _MOST_LISTED else "")
     return f"did you mean {near!r}? Valid: {listed}" if near else f"valid: {listed}"

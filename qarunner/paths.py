@@ -177,7 +177,7 @@ def _is_in(folder: Path, name: str) -> bool:
 
 
 def _within(folder: Path, root: Path | None) -> Path:
-    """A folder as its repository names it; as it is, where it lies in none."""
+    """A folder as its repository names it; as it is, where it lies outside of each repository."""
     return folder if root is None else folder.relative_to(root)
 
 
@@ -272,7 +272,7 @@ def make_folder(path: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
 
 
-def make_own_folder(path: Path) -> None:
+def make_private_folder(path: Path) -> None:
     """Makes a folder of the program, and keeps runs and history out of commits; what the user made is left as it is."""
     top = own_folder(path)
     before = top.is_dir()

@@ -1,6 +1,6 @@
 """Says whether a tag may become a release, and prints its notes: `python -I release/tag.py TAG`.
 
-The signers are those of main, and not of the tagged commit: whoever can push a tag alone adds nobody to them.
+The signers are those of main, and not of the tagged commit: who can only push a tag adds no signer.
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ def _header(reply: api.Reply, name: str) -> int:
 
 
 def _cases(entry: api.Entry, run: api.RemoteRun, pages: Sequence[api.Reply]) -> Iterator[Case]:
-    """A case for each result, and one for each test that was asked for and has none."""
+    """A case for each result, and one for each requested test without a result."""
     found: list[Case] = []
     for number, page in enumerate(pages, 1):
         if _header(page, "x-current-page") != number:

@@ -58,7 +58,7 @@ class Acme(api.Vendor):
 
 
 def _cases(entry: api.Entry, body: api.JsonReader) -> Iterator[api.Case]:
-    """A case for each result, and one for each test that was asked for and has none."""
+    """A case for each result, and one for each requested test without a result."""
     results = ((test.get("id").identifier(), test.get("result").text_or()) for test in body.get("tests").items())
     told = list(dict.fromkeys(results))  # told twice it is one; with two words it is two cases, and no pass
     asked = entry.selection.ids if entry.selection else ()

@@ -208,7 +208,7 @@ def untouched(ref: str, manifest: Path, environ: Mapping[str, str]) -> Callable[
 def unmatched_paths(
     path: Path, manifest: Manifest, rows: Sequence[Row], environ: Mapping[str, str]
 ) -> tuple[Diagnostic, ...]:
-    """Warnings for globs that match no file; none where git does not tell which files there are."""
+    """Warnings for globs that match no file; empty where git does not say which files there are."""
     if not any(KEY in row.data for row in rows):
         return ()
     files = files_of(Git(path.parent, environ))

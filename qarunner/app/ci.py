@@ -126,7 +126,7 @@ def _variables(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _as_utf8(value: str) -> str:
-    """A variable may hold any byte; what is no character here is none at a vendor either."""
+    """A variable may hold any byte; what is no character here is no character at a vendor either."""
     return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

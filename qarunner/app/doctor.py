@@ -311,7 +311,7 @@ class _Examination:
     # --- vendors ------------------------------------------------------------------------------------------------------
 
     def _plans(self, checked: CheckedManifest) -> Mapping[str, VendorPlan]:
-        """Those of the plan; where there is none, those that the manifest names, as far as their settings are known."""
+        """Those of the plan; without a plan, those that the manifest names, as far as their settings are known."""
         if self._planned is not None:
             return self._planned.vendors
         settings_given = {

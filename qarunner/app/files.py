@@ -304,7 +304,7 @@ def allowed_secrets(environ: Mapping[str, str], words: Iterable[str]) -> frozens
 
 
 def duration(option: str, text: str | None) -> float | None:
-    """An option's duration in seconds. UserError if it is none, or zero."""
+    """An option's duration in seconds. UserError if it is malformed, or zero."""
     if text is None:
         return None
     try:

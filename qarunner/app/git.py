@@ -42,7 +42,7 @@ _COMMIT = regex(r"[0-9a-f]{40,64}")
 
 _SAFE = (
     "--no-pager",
-    # A folder of a checkout that looks like a bare repository is none, whatever its `config` says.
+    # A folder of a checkout that looks like a bare repository is not taken for one, whatever its `config` says.
     *("-c", "safe.bareRepository=explicit"),
     *("-c", "core.fsmonitor=false"),
     *("-c", f"core.hooksPath={os.devnull}"),
@@ -367,7 +367,7 @@ class Repository(Git):
 
     @cached_property
     def top(self) -> Path:
-        """The repository's root. UserError if the folder is in none, or git cannot tell."""
+        """The repository's root. UserError if the folder is outside of each, or git cannot say."""
         answer = self.ask("rev-parse", "--git-dir")
         if not isinstance(answer, Known) or self.root is None:
             why, hint = ("not in a git repository", None) if isinstance(answer, Known) else (answer.why, answer.hint)

@@ -218,7 +218,7 @@ def plural_of(kind: InventoryKind) -> str:
 def _each_once(title: str, items: Sequence[Item]) -> tuple[Item, ...]:
     """Pages that shift while they are read repeat an item. What came last is the newest.
 
-    InventoryError if one id has two names: nobody knows which one it is called by.
+    InventoryError if one id has two names: which one is meant would not be certain.
     """
     by_id: dict[str, Item] = {}
     for item in items:

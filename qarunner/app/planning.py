@@ -192,7 +192,7 @@ def vendor_names(vendor: str) -> VendorNames | None:
 
 
 def in_environment(manifest: Manifest, vendors: Mapping[str, Vendor], environ: Mapping[str, str]) -> Manifest:
-    """The manifest with names of the projects that the environment says, where the manifest itself says none."""
+    """The manifest with names of the projects that the environment says, where the manifest itself has none."""
     if manifest.names is None:
         return manifest
     settings = settings_of({}, vendors, environ)
@@ -279,7 +279,7 @@ class _Adapters:
         self._names: Sequence[str] | None = None
 
     def get(self, name: str) -> Vendor | UserError:
-        """The adapter, or why there is none."""
+        """The adapter, or why it is missing."""
         if name not in self._known:
             self._known[name] = self._look_for(name)
         return self._known[name]

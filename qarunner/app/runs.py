@@ -87,7 +87,7 @@ def checked_id(run_id: str) -> str:
 
 
 def find_run(runs_dir: Path, run_id: str | None) -> Path:
-    """The folder of a run; the newest where none is named. UserError if it is not there."""
+    """The folder of a run; the newest where no run is named. UserError if it is not there."""
     if run_id is None:
         folder = newest(runs_dir)
         if folder is None:
@@ -103,7 +103,7 @@ def find_run(runs_dir: Path, run_id: str | None) -> Path:
 
 
 def find_open_run(runs_dir: Path, environ: Mapping[str, str], run_id: str | None) -> Path:
-    """The folder of a run to go on with. In a CI, where none is named, only one of this pipeline can be meant."""
+    """The folder of a run to go on with. In a CI, where no run is named, only one of this pipeline can be meant."""
     if run_id is not None or not in_ci(environ):
         return find_run(runs_dir, run_id)
     me = who(environ)
@@ -417,6 +417,6 @@ def _remarks(run: Run, run_id: str, git: Mapping[str, str | None], sha: str | No
     doubtful = [state.job.id for state in uncertain_in(run)]
     if doubtful:
         yield (
-            f"run {run_id} may have started {', '.join(doubtful[:10])} at the vendor, and nobody has decided: "
+            f"run {run_id} may have started {', '.join(doubtful[:10])} at the vendor, and no decision is recorded: "
             f"look there, since it is paid for again; qarunner resume {run_id} --drop {doubtful[0]} says that you did"
         )

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-# Whether a saved plan still is what a new one would be: every difference by its name, and none passed over.
+# Whether a saved plan still is what a new one would be: every difference by its name, without an exception.
 
 
 Data: TypeAlias = "dict[str, object]"

@@ -122,7 +122,7 @@ class Lines:
             self._note(now, text)
 
     def uploading(self, path: str, sent: int, size: int) -> None:
-        """A line each 10 % that took a second, or each 10 s: a small build needs none, a large one is no flood."""
+        """A line each 10 % that took a second, or each 10 s: a small build needs no line, a large one is no flood."""
         now, percent = self._now(), 100 * sent // max(1, size)
         at, before = self._uploads.get(path, (now, 0))
         step = 1 if self._console.verbose else _UPLOAD_STEP

@@ -179,7 +179,7 @@ def _alike(rows: Sequence[EntrySummary]) -> _Alike:
     ours = Verdict.SKIPPED, Verdict.CANCELLED
     groups: _Alike = {}
     for row in rows:
-        reason = _told_by(row)
+        reason = _reason_of(row)
         alone = (row.url is not None and row.verdict not in ours) or row.verdict in {*GOOD, *_IN_FULL}
         if not alone and all(case.verdict is row.verdict and (case.message or "") in reason for case in row.cases):
             groups.setdefault((row.verdict, reason), []).append(row)
@@ -189,7 +189,7 @@ def _alike(rows: Sequence[EntrySummary]) -> _Alike:
 _IN_FULL = frozenset({Verdict.FAILED, Verdict.BLOCKED})
 
 
-def _told_by(row: EntrySummary) -> str:
+def _reason_of(row: EntrySummary) -> str:
     """Why an entry did not pass, without what the manifest says of it."""
     quarantine = str(row.entry.policy.quarantine) if row.entry.policy.quarantine is not None else None
     free = "allowed to fail" if row.entry.policy.allow_failure else None

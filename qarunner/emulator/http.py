@@ -37,7 +37,7 @@ WINDOW = 60.0
 
 
 class Rates:
-    """Several limits per minute; a request counts towards the classes it belongs to, a refused one towards none."""
+    """Several limits per minute; a request counts towards the classes it belongs to, a refused one does not."""
 
     def __init__(self, limits: Mapping[str, int], clock: Callable[[], float]) -> None:
         self._limits = limits

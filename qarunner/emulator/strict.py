@@ -1,4 +1,4 @@
-"""Reads plain data strictly: every field is of the right kind, and none is left over."""
+"""Reads plain data strictly: every field is of the right kind, and no field is left over."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def kind_of(value: object) -> str:
 
 
 class Fields:
-    """The fields of one object; as a context manager, refuses at its end whatever nobody asked for."""
+    """The fields of one object; as a context manager, refuses at its end whatever was not read."""
 
     def __init__(self, data: object, path: str = "") -> None:
         if not isinstance(data, dict):
@@ -93,7 +93,7 @@ class Fields:
         return present[0] if present else None
 
     def exactly_one(self, *keys: str) -> str:
-        """The one field of an exclusive set; none and several are both refused."""
+        """The one field of an exclusive set; zero and several are both refused."""
         present = self.at_most_one(*keys)
         if present is None:
             raise Wrong(self._path, f"exactly one of {', '.join(keys)} is required")
@@ -112,7 +112,7 @@ class Fields:
         return cls(**values)
 
     def done(self) -> None:
-        """Refuses the fields that nobody asked for."""
+        """Refuses the fields that were not read."""
         for key in self._data:
             if key not in self._known:
                 raise Wrong(self._path, f"unknown field {key!r}; {suggestion(key, self._known)}")
@@ -149,7 +149,7 @@ def text_up_to(limit: int, *, least: int = 1) -> Reader[str]:
 
 
 def whole(*, least: int | None = None, most: int | None = None) -> Reader[int]:
-    """An integer within bounds; a boolean is none."""
+    """An integer within bounds, and no boolean."""
 
     def read(value: object, path: str) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
@@ -174,7 +174,7 @@ def digits(*, least: int = 0, most: int | None = None) -> Reader[int]:
 
 
 def number(value: object, path: str) -> float:
-    """A number; a boolean is none."""
+    """A number, and no boolean."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise Wrong(path, f"expected a number, got {kind_of(value)}")
     return float(value)

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from qarunner.engine.decide.trend import Past
-from qarunner.paths import make_own_folder, remove_file
+from qarunner.paths import make_private_folder, remove_file
 from qarunner.vendors.api import Verdict
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _READ_RUNS, _READ_ROWS = 200, 200_000
 _PATIENCE_S = 5.0
 _LARGEST = 256 * 2**20
 _STEPS, _MOST_STEPS = 100_000, 5_000
-"""A statement that takes so many steps of the database is none of ours."""
+"""A statement that takes so many steps of the database is not ours."""
 _SCHEMA = (
     (
         "CREATE TABLE runs (id TEXT PRIMARY KEY, matrix TEXT NOT NULL, at REAL NOT NULL, branch TEXT, commit_ TEXT,"
@@ -48,7 +48,7 @@ class HistoryUnavailable(Exception):  # noqa: N818  it is no error: whoever asks
 
 
 class HistoryDamaged(Exception):  # noqa: N818  likewise
-    """What is in the place of the file is none of ours, or broken."""
+    """What is in the place of the file is not ours, or broken."""
 
 
 class RunRow(Struct, frozen=True, kw_only=True, array_like=True):
@@ -107,7 +107,7 @@ class Index:
 
     def _opened(self, path: Path) -> sqlite3.Connection:
         _check(path)
-        make_own_folder(path.parent)
+        make_private_folder(path.parent)
         return self._connected(path)
 
     def _copied(self, path: Path) -> sqlite3.Connection:

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 
 def with_profile(manifest: Manifest, name: str) -> Manifest:
-    """The manifest with a profile over it. UserError if it has none of that name."""
+    """The manifest with a profile over it. UserError if it has no profile of that name."""
     known = profile_names(manifest.document)
     if name not in known:
         hint = (
@@ -499,7 +499,7 @@ _Item = TypeVar("_Item")
 def entry_of(manifest: Manifest, row: Row, *, today: date, needs: tuple[str, ...] = ()) -> Entry:
     """A rendered row that passed its checks, frozen. Its origin is the line of its variant, or of its entry.
 
-    From the day on that ends its quarantine the entry has none.
+    From the day on that ends its quarantine the entry is not in quarantine.
     """
     data = row.data
     platform = data.get("platform")

@@ -116,7 +116,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
         return None if value is None else amount(value)
 
     def section(self, path: Path) -> Mapping[str, object]:
-        """The mapping at a path of the document; an empty one if there is none."""
+        """The mapping at a path of the document; an empty one if it is missing."""
         value = self.document.at(path)
         return value if isinstance(value, dict) else {}
 

@@ -71,7 +71,7 @@ def wanted(
 ) -> Iterator[Wanted]:
     """The names of an evaluated row, as far as its vendor has such names.
 
-    `unknown` are the paths of its templates that are not known yet. `project`: where the settings say none.
+    `unknown` are the paths of its templates that are not known yet. `project`: for settings without one.
     """
     vendor = row.data.get("vendor")
     if not isinstance(vendor, str) or (facts := facts_of(vendor)) is None:
@@ -112,7 +112,7 @@ def with_ids(
 ) -> WithIds:
     """A row with the ids of its names. What is still a template, or not in the lock, stays as it is written.
 
-    `final`: the row is to be sent, so that each name needs its id, and a secret is none. ManifestError if the lock
+    `final`: the row is to be sent, so that each name needs its id, and no name is a secret. ManifestError if the lock
     cannot be read.
     """
     by_path: dict[Path, Items] = {}

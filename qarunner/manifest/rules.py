@@ -139,7 +139,7 @@ SOON = timedelta(days=7)
 
 
 def policy_of(data: Mapping[str, object], today: date) -> Policy:
-    """The policy of a rendered row. A quarantine whose day has come is none."""
+    """The policy of a rendered row. A quarantine ends on its day."""
     if _OF_POLICY.isdisjoint(data):
         return _USUAL
     timeout, retries = data.get("timeout"), as_mapping(data.get("retries"))

@@ -340,7 +340,7 @@ def concerns(patterns: Sequence[str], files: Iterable[str]) -> str | None:
     """The first of these files that the globs mean; a `!` takes out what an earlier glob meant.
 
     `*` and `?` stay inside of a name, `**` goes through folders, and a folder's name means all that is in it. Brackets
-    are text, as in the names of routes: `app/[locale]/**`. A name that ends in `/` is a folder of which nothing more is
+    are text, as in the names of routes: `app/[locale]/**`. A name that ends in `/` is a folder whose content is not
     known, such as a submodule: a glob means it that could mean a file in it, and a `!` takes out what is all its files.
     """
     globs = [(not pattern.startswith("!"), _path_glob(pattern.removeprefix("!"))) for pattern in patterns]
@@ -386,7 +386,7 @@ class _Glob:
         return bool(places)
 
     def _with_free(self, places: set[int]) -> set[int]:
-        """Where any folders can stand, there can also be none."""
+        """Where any folders can stand, there can also be zero."""
         for at in sorted(places):
             after = at
             while after < len(self._steps) and self._steps[after] is None:
@@ -437,7 +437,7 @@ def _step(text: str) -> re.Pattern[str]:
 
 
 def check_paths(manifest: Manifest, rows: Sequence[Row], files: Sequence[str]) -> tuple[Diagnostic, ...]:
-    """A warning at each glob that means none of the repository's files: most likely a spelling mistake."""
+    """A warning at each glob that means no file of the repository: most likely a spelling mistake."""
     known: dict[str, bool] = {}
     return in_order(problem for row in one_of_each(rows) for problem in _unmatched(manifest, row, files, known))
 

@@ -42,7 +42,7 @@ def bug(vendor: Vendor, what: str) -> AdapterBug:
 
 
 def grouped(vendor: Vendor, entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
-    """The adapter's groups. AdapterBug unless each entry is in exactly one: no run is lost, none is paid twice."""
+    """The adapter's groups. AdapterBug unless each entry is in exactly one: no run is lost or paid twice."""
     with adapter_guard(vendor, "group"):
         groups = [tuple(group) for group in vendor.group(entries)]
         ids = sorted(entry.id for group in groups for entry in group)

@@ -95,7 +95,7 @@ def _entry(row: EntrySummary) -> dict[str, object]:
 
 
 def history_document(trend: Trend) -> dict[str, object]:
-    """What earlier runs say; a run that knows none has no such key."""
+    """What earlier runs say; a run without earlier ones has no such key."""
     known = {"failing_for": trend.failing, "failing_since": trend.since, "flaky": trend.flaky, "not_passed": trend.bad}
     return {"news": trend.news, **known, **record(trend, "runs", "usual_s", "slower")}
 

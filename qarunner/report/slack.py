@@ -54,7 +54,7 @@ def _section(text: str) -> dict[str, object]:
 
 
 def _text(text: str) -> dict[str, object]:
-    # `verbatim`: what looks like a channel or a link in a vendor's text is none.
+    # `verbatim`: what looks like a channel or a link in a vendor's text stays plain.
     return {"type": "mrkdwn", "text": text[:_SECTION], "verbatim": True}
 
 

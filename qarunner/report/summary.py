@@ -388,7 +388,7 @@ def _entry(run: Run, entry: Entry, number: int) -> EntrySummary:
 
 
 def _shown(run: Run, entry: Entry, case: Case) -> Case:
-    """A result with a possible duration; its name is that of the lock where the vendor says none."""
+    """A result with a possible duration; its name is that of the lock where the vendor gives no name."""
     name = case.name or run.plan.names.get(entry.vendor, {}).get(case.id)
     case = replace(case, name=name, duration_s=sane_seconds(case.duration_s))
     if not run.rehearsal:
@@ -456,7 +456,7 @@ def sane_seconds(duration: float | None) -> float | None:
 
 
 def _cases(entry: Entry, outcome: Outcome) -> Iterator[Case]:
-    """An entry's tests. Where none came back, those that it asked for, each with the entry's verdict."""
+    """An entry's tests. Without a result, those that it asked for, each with the entry's verdict."""
     yield from outcome.cases
     if outcome.cases:
         if not has_case_with_verdict(outcome, {case.verdict: 1 for case in outcome.cases}):
@@ -673,7 +673,7 @@ def from_root(summary: Summary) -> Summary:
 
 
 def cleaned(summary: Summary, clean: Clean, *, most: int | None = None) -> Summary:
-    """The summary with each text cleaned, and with `most`, none longer than that: vendors' texts have no bound."""
+    """The summary with each text cleaned, and with `most`, cut to that length: vendors' texts have no bound."""
     texts = _texts_in([summary])
     # Almost always nothing has to be changed: that is asked of all texts at once.
     parts = clean(_BETWEEN.join(texts)).split(_BETWEEN)
@@ -687,7 +687,7 @@ def cleaned(summary: Summary, clean: Clean, *, most: int | None = None) -> Summa
 
 
 def _with(value: object, changes: Mapping[str, str], copies: dict[int, object]) -> object:
-    """Data with other texts. What has none of them stays the same object; an object that is there twice is copied once.
+    """Data with other texts. What has no such text stays the same object; an object that is there twice is copied once.
 
     `copies` has those of objects of the data by their ids.
     """

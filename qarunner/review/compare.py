@@ -51,7 +51,7 @@ def _meaning(change: Change) -> list[tuple[str, Json, Json]]:
 
 
 def compare(before: Side | None, after: Side) -> Difference:
-    """What changed from one matrix to the other; all of it is new where there was none."""
+    """What changed from one matrix to the other; all of it is new where there was no matrix."""
     old, new = _lines(before), _lines(after)
     common = [name for name in new if name in old]
     renamed = _renames([old[name] for name in old if name not in new], [new[name] for name in new if name not in old])

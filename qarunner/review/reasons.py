@@ -275,7 +275,7 @@ class Kind(StrEnum):
 
 
 class Notice(Struct, frozen=True, kw_only=True):
-    """A sentence, and the rows that it is true of; none where it is about the whole manifest."""
+    """A sentence, and the rows that it is true of; empty where it is about the whole manifest."""
 
     kind: Kind
     message: str

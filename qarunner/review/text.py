@@ -22,7 +22,7 @@ _STYLES = {"+": "green", "-": "red", "~": "yellow"}
 
 
 def render(review: Review, *, every_row: bool = False) -> Iterator[tuple[str, str]]:
-    """Lines and their styles. No line begins with a word of a manifest, so that none is a command to a CI system."""
+    """Lines and their styles. No line begins with a word of a manifest, so that no line is a command to a CI system."""
     for text, style in _lines(review, ROWS if not every_row else None):
         yield view.visible(text), style
 

@@ -23,7 +23,7 @@ from qarunner.testing.mutations import (
     check_no_inventions,
     check_other_runs,
     check_pages,
-    check_told_twice,
+    check_repeated_result,
     check_unknown_words,
 )
 from qarunner.testing.suite import (
@@ -95,7 +95,7 @@ class Conformance:
         self._check_all(check_integer_ids)
 
     def test_resources_are_made(self) -> None:
-        """`prepare` comes to an end that has every value of which the create speaks."""
+        """`prepare` comes to an end that has every value that the create names."""
         self._check_all(check_resources)
 
     def test_rows_are_checked_before_they_are_rendered(self) -> None:
@@ -113,7 +113,7 @@ class Conformance:
         self._check_all(check_timing_out)
 
     def test_unknown_words_are_no_pass(self) -> None:
-        """A status that nobody documented is not taken for a good one."""
+        """An undocumented status is not taken for a good one."""
         self._check_all(check_unknown_words)
 
     def test_a_failure_stays_one(self) -> None:
@@ -136,12 +136,12 @@ class Conformance:
         """A reply that names another run, or another test, than the one that was asked about is no pass."""
         self._check_all(check_other_runs)
 
-    def test_a_result_that_is_told_twice_counts_once(self) -> None:
+    def test_a_repeated_result_counts_once(self) -> None:
         """One id is one result, in every list of results."""
-        self._check_all(check_told_twice)
+        self._check_all(check_repeated_result)
 
     def test_every_page_is_read_once(self) -> None:
-        """A page that comes again and again ends, and is no pass; an empty page adds none."""
+        """A page that comes again and again ends, and is no pass; an empty page adds no pass."""
         self._check_all(check_pages)
 
     def test_inventories_are_read_to_their_end(self) -> None:

@@ -347,7 +347,7 @@ class Scene:
 
 
 def _measured(path: str, rules: BuildRules | None) -> Build:
-    """A build that nobody has to have."""
+    """A build that does not have to exist."""
     del rules
     return Build(path=path, filename=path.rpartition("/")[2], size=4096, sha256="ab" * 32)
 
@@ -484,7 +484,7 @@ def _of_outcomes(method: str, call: Call, status: Running | Finished) -> Iterato
 
 
 def _of_runs(runs: tuple[object, ...]) -> Iterator[str]:
-    """An answer that neither tells of runs, nor why there is none, is UnexpectedData."""
+    """An answer without runs and without a reason is UnexpectedData."""
     ids = [run.id if isinstance(run, RemoteRun) else None for run in runs]
     if not ids or not all(isinstance(name, str) and name for name in ids):
         yield f"a run without an id, or no run, which is UnexpectedData: {runs}"

@@ -61,7 +61,7 @@ class _List(NamedTuple):
             assert named == dict(expected), f"{self.name}: the example has {dict(expected)}, the adapter names {named}"
         else:
             self._check_elements(replies, named)
-        self._check_odd(replies, items)
+        self._check_malformed(replies, items)
         self._check_project(items)
         self._check_repeats()
         self._check_empty()
@@ -76,7 +76,7 @@ class _List(NamedTuple):
             length = len(self.answers)
             assert len(replies) == length, f"{self.name}: the example has {length} pages, {len(replies)} were read"
         assert not isinstance(result, Refusal), f"{self.name}: refused: {result}"
-        assert result, f"{self.name}: the example has items, but the adapter names none"
+        assert result, f"{self.name}: the example has items, but the adapter names no item"
         ids = [item.id for item in result]
         assert all(ids), f"{self.name}: an item has no id: {result}"
         assert all(item.name for item in result), f"{self.name}: an item has no name: {result}"
@@ -124,7 +124,7 @@ class _List(NamedTuple):
                 is_own = named[identifier] != identifier or title == identifier
                 assert is_own, f"{self.name}: {identifier} is named by its id, but its element says {title!r}"
 
-    def _check_odd(self, replies: Sequence[Reply], items: Sequence[Item]) -> None:
+    def _check_malformed(self, replies: Sequence[Reply], items: Sequence[Item]) -> None:
         """What is no list gives no items, and an element that has an odd value is never left out without a word."""
         ids = {item.id for item in items}
         for number, reply in enumerate(replies):

@@ -327,7 +327,7 @@ def differences(data: object, other: object, path: Path = ()) -> Iterator[tuple[
         yield path, other
 
 
-# --- words that nobody documented -------------------------------------------------------------------------------------
+# --- words without documentation --------------------------------------------------------------------------------------
 
 
 def check_unknown_words(scene: Scene) -> None:
@@ -360,7 +360,7 @@ def _decides(stage: _Stage, slot: Slot, path: Path) -> bool:
 
 
 def check_no_inventions(scene: Scene) -> None:
-    """Fewer results are never more passes, and a test of which no reply tells has none."""
+    """Fewer results are never more passes, and a test without a reply does not pass."""
     stage = _passed(scene)
     for what, _, after in stage.changed():
         _check_not_more(stage, what, after)
@@ -438,7 +438,7 @@ def _other(value: object) -> object:
     return value + 1 if isinstance(value, int) and not isinstance(value, bool) else OTHER_RUN
 
 
-def check_told_twice(scene: Scene) -> None:
+def check_repeated_result(scene: Scene) -> None:
     """A result that stands twice in a list is one result: `gate.min_tests` counts tests.
 
     Where the failing story has another result in its place, both together are no pass; a flaky one at most.
@@ -452,7 +452,7 @@ def check_told_twice(scene: Scene) -> None:
             twice = [child for child in value for _ in range(2)]
             for name, outcome in (_with(stage, slot, path, twice) or {}).items():
                 fewer = good_tests(outcome) <= good_tests(stage.before[name])
-                assert fewer, f"{where} has each element told twice: {name}: {outcome}"
+                assert fewer, f"{where} has each element twice: {name}: {outcome}"
             for element in _others(failed, slot, path, value):
                 for both in ([*value, element], [element, *value]):
                     outcomes = _with(stage, slot, path, both) or {}
@@ -480,7 +480,7 @@ def _others(failed: _Stage, slot: Slot, path: Path, value: list[object]) -> list
 
 
 def check_pages(scene: Scene) -> None:
-    """Where a list has pages: one that comes again and again ends, and is no pass; an empty one adds none."""
+    """Where a list has pages: one that comes again and again ends, and is no pass; an empty one adds no pass."""
     stage = _passed(scene)
     for run, pairs in stage.exchanges.items():
         replies = [reply for _, reply in pairs]

@@ -110,7 +110,7 @@ def _check_address(info: VendorInfo) -> None:
     url = info.base_url
     assert url.startswith("https://"), f"base_url: expected https: {url!r}"
     assert not re.search(r"[\s?#@]|/$", url), f"base_url: expected no query, user or last slash: {url!r}"
-    assert info.url_env, "url_env: without a variable nobody can lead the adapter to a test server"
+    assert info.url_env, "url_env: without a variable, nothing can lead the adapter to a test server"
     for header in info.auth.headers:
         assert _HEADER.fullmatch(header), f"auth: {header!r} is no name of a header"
     assert any("{key}" in text for text in info.auth.texts), "auth: {key} stands nowhere"
@@ -128,7 +128,7 @@ def _check_capabilities(able: Capabilities) -> None:
     for platform, kinds in able.targets.items():
         assert platform is None or isinstance(platform, Platform), f"targets: {platform!r} is no Platform"
         assert all(isinstance(kind, TargetKind) for kind in kinds), f"targets: expected TargetKinds: {kinds}"
-        assert kinds or not able.target_required, f"targets: required, but there is none for {platform}"
+        assert kinds or not able.target_required, f"targets: required, but there is no kind for {platform}"
     assert all(isinstance(kind, SelectionKind) for kind in able.selections), "selections: expected SelectionKinds"
     assert able.selections, "selections: there is no way to choose tests"
     offered = {*able.targets, *able.selections, *(kind for kinds in able.targets.values() for kind in kinds)}
@@ -358,7 +358,7 @@ def _check_header(info: VendorInfo, name: str, value: str, where: str) -> None:
 
 
 def _not_json(value: object, path: str) -> Iterator[str]:
-    """Where a body is not plain JSON. A codec may well write sets or dates down, but nobody reads them back."""
+    """Where a body is not plain JSON. A codec may well write sets or dates down, but no reader gets them back."""
     if isinstance(value, dict):
         for key, child in value.items():
             yield from _not_json(child, f"{path}.{key}") if isinstance(key, str) else (f"{path}: {key!r} is no text",)

@@ -285,7 +285,7 @@ class VendorInfo(Struct, frozen=True, kw_only=True):
     """Names of other credentials of this vendor; templates can never read them, and those that `auth` names must be
     set."""
     settings_env: Mapping[str, str] = field(default_factory=dict)
-    """The vendor's own variables that give a setting where the manifest has none: setting → variable."""
+    """The vendor's own variables that give a setting where the manifest lacks it: setting → variable."""
     starter: Starter | None = None
     """What `init` writes; None: nothing."""
     # What the schema of the manifest says of a built-in vendor besides: a plugin's entries are checked by its `check`.
@@ -532,7 +532,7 @@ class Build(Struct, frozen=True, kw_only=True):
 class Dependency(Struct, frozen=True, kw_only=True):
     """Something that a call's create refers to. `key` is the adapter's name for it within the call.
 
-    `path` is the build's as the manifest has it; `data` is what the adapter wants to be told again in `prepare`.
+    `path` is the build's as the manifest has it; `data` is what the adapter wants to get again in `prepare`.
     """
 
     key: str
@@ -744,7 +744,7 @@ class Vendor(Protocol):
         """The runs that a 2xx answer to a create tells of.
 
         Finished: the vendor says that there is no run to ask for, and this is what the entries have of it; it is never
-        a pass. Refusal: it says that it did nothing. UnexpectedData: it cannot be told whether there is a run.
+        a pass. Refusal: it says that it did nothing. UnexpectedData: whether there is a run is not certain.
         """
         ...
 
@@ -786,7 +786,7 @@ class Vendor(Protocol):
         return None
 
     def cancel_all(self, call: Call, runs: Sequence[RemoteRun]) -> Request | None:
-        """One request that stops all runs of a create, of which `runs` are not over; None: each is stopped by itself.
+        """One request that stops all runs of a create; `runs` are not over. None: each is stopped by itself.
 
         If it fails, each run is stopped by itself after all.
         """

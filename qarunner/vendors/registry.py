@@ -45,7 +45,7 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> Vendor:
-    """The adapter of a vendor; UserError where there is none or where it cannot be loaded."""
+    """The adapter of a vendor; UserError where it is missing or cannot be loaded."""
     if name in _BUILTIN:  # first, so that no plugin can take a built-in vendor's name and thereby its credential
         return cast("Vendor", import_module(f"qarunner.vendors.{name}.adapter").VENDOR)
     return _plugin(name)

@@ -30,7 +30,7 @@ _DOTS = frozenset({".", ".."})
 
 
 def path_id(cursor: JsonReader) -> str:
-    """An id that can be asked for again: `.` and `..` in a path would name another resource, and broken text none."""
+    """An id that can be asked for again: `.` and `..` in a path name another resource, and broken text nothing."""
     identifier = body_id(cursor)
     if not _DOTS.isdisjoint(identifier.replace("\\", "/").split("/")):
         raise cursor.fail("an id")
@@ -45,7 +45,7 @@ def id_or_none(cursor: JsonReader) -> str | None:
 
 
 def body_id(cursor: JsonReader) -> str:
-    """An id that can be sent back; broken text is none."""
+    """An id that can be sent back; broken text cannot."""
     identifier = cursor.identifier()
     if not is_unicode(identifier):
         raise cursor.fail("an id of valid characters")
@@ -110,7 +110,7 @@ def count(cursor: JsonReader) -> int | None:
 
 
 def promised_count(cursor: JsonReader) -> int:
-    """The same where the vendor's page promises it: UnexpectedData where there is none."""
+    """The same where the vendor's page promises it: UnexpectedData where it is missing."""
     if (number := count(cursor)) is None:
         raise cursor.fail("a number")
     return number
@@ -124,8 +124,8 @@ def legible_count(cursor: JsonReader) -> int | None:
         return None
 
 
-def odd_list(*fields: JsonReader) -> str | None:
-    """Which of the fields has something in it that is no list: a pass beside it is none, as it may hold a failure."""
+def not_a_list(*fields: JsonReader) -> str | None:
+    """The field that is set and is no list: a pass beside it does not count, as it may hold a failure."""
     odd = next((field for field in fields if field.value is not None and not isinstance(field.value, list)), None)
     return None if odd is None else str(odd.fail("a list"))
 
@@ -156,7 +156,7 @@ def refusal(reply: Reply, *keys: str) -> Refusal:
 
 
 def error_text(reply: Reply, *keys: str) -> str:
-    """What stands under `keys` of an error's body; its beginning where it has none; never empty."""
+    """What stands under `keys` of an error's body; its beginning where it lacks them; never empty."""
     try:
         if texts := ": ".join(_texts(reply.json(), keys)):
             return texts

@@ -408,7 +408,7 @@ def test_a_create_that_nobody_decided_about_is_not_paid_for_again_in_silence(beg
     stage = begin(doksi={"faults": [{"on": "POST /runs", "call": 1, "drop": "after"}]})
     stage.commit(stage.doksi("login"))
     assert stage.apply().code == 8
-    said = "run r1 may have started doksi-1 at the vendor, and nobody has decided"
+    said = "run r1 may have started doksi-1 at the vendor, and no decision is recorded"
     assert said in stage.run("plan", "--rerun-failed", "r1").err
     assert stage.resume("r1", "--drop", "login").code == 8
     assert said not in stage.run("plan", "--rerun-failed", "r1").err

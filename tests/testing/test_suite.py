@@ -318,7 +318,7 @@ class Double(Acme):
             "has the $.tests.1.result 'broken' of acme: `failed`, and passes",
         ),
         (Gullible, "test_an_answer_is_about_this_run", "is another run's, and passes"),
-        (Double, "test_a_result_that_is_told_twice_counts_once", "told twice"),
+        (Double, "test_a_repeated_result_counts_once", "has each element twice"),
     ],
 )
 def test_a_bug_is_found(kind: Any, check: str, words: str) -> None:  # noqa: ANN401
@@ -335,7 +335,7 @@ def test_a_bug_is_found(kind: Any, check: str, words: str) -> None:  # noqa: ANN
         ({"base_url": "https://acme.example/"}, "no query, user or last slash"),
         ({"key_env": "DOKSI_API_KEY"}, "DOKSI_API_KEY belongs to doksi"),
         ({"key_env": "acme-key"}, "no name of an environment variable"),
-        ({"url_env": ()}, "nobody can lead the adapter to a test server"),
+        ({"url_env": ()}, "nothing can lead the adapter to a test server"),
         ({"auth": Auth(headers={"Authorization": "Bearer"})}, "{key} stands nowhere"),
         ({"auth": Auth(headers={"Bad header": "{key}"})}, "no name of a header"),
         ({"auth": Auth(query={"token": "{key} {OTHER}"})}, "only {key} and credential_environ"),

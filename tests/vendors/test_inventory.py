@@ -148,7 +148,7 @@ def test_certyn_lists_by_the_projects_id(kind: InventoryKind, ids: list[str]) ->
 
 
 @pytest.mark.parametrize("vendor", ["testerarmy", "docketqa", "certyn"])
-def test_an_odd_list_is_no_empty_one(vendor: str) -> None:
+def test_a_malformed_list_is_no_empty_one(vendor: str) -> None:
     adapter = registry.get(vendor)
     odd = Reply(status=200, text='{"odd": 1}')
     for kind in adapter.info.inventories:

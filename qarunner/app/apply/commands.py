@@ -114,7 +114,7 @@ def apply(options: ApplyOptions, environ: Mapping[str, str], observer: Observer)
         if options.rehearse:
             rehearsal = stack.enter_context(rehearse(plan, result.secrets, scenario=options.scenario))
             settings, plan = replace(settings, rehearsal=rehearsal), seal(plan, rehearsal=True)
-        # Before a run is spoken of: without a credential there is none.
+        # Before a run is spoken of: without a credential there is no run.
         transport = connect(plan, settings.to_vendors, result.secrets, allowed=settings.allowed)
         _announce(plan, observer)
         if options.continues:

@@ -219,7 +219,7 @@ class Session:
             raise UserError(f"the run cannot go on: {UNVERIFIED}", hint=f"set {SEAL_KEY} as where the run began")
         self._run.unverified = True
         summary = self._remembered(summarise(self._run))
-        problems = self._told_and_written(summary, self._settings.reports)
+        problems = self._show_and_write(summary, self._settings.reports)
         if self._observer.as_data:
             self._show(summary)
         return concluded(self._observer, summary, lost=len(problems))
@@ -366,7 +366,7 @@ class Session:
         """
         summary = self._remembered(summarise(self._run))
         targets = self._targets(reports)
-        problems = self._told_and_written(summary, targets)
+        problems = self._show_and_write(summary, targets)
         if self._observer.as_data:
             self._show(unwritten(summary, problems))
         else:
@@ -385,7 +385,7 @@ class Session:
     def _remembered(self, summary: Summary) -> Summary:
         return self._history.about(replace(summary, resume=self._follow.resume(), rerun=self._follow.rerun()))
 
-    def _told_and_written(self, summary: Summary, targets: Sequence[reporting.ReportTarget]) -> list[str]:
+    def _show_and_write(self, summary: Summary, targets: Sequence[reporting.ReportTarget]) -> list[str]:
         """What people have to know comes first: a CI system may end this process while it writes reports."""
         if self._observer.as_data:
             self._observer.left(summary, self._follow)

@@ -39,7 +39,7 @@ def explain(console: Console, environ: Mapping[str, str], words: ExplainOptions)
 
 
 def explain_code(console: Console, word: str) -> ExitCode:
-    """Prints the page of a code. UserError if there is none."""
+    """Prints the page of a code. UserError for an unknown code."""
     known = pages()
     page = known.get(word.upper())
     if page is None:

@@ -58,7 +58,7 @@ class Part(Struct, frozen=True, kw_only=True):
 
 
 def report(console: Console, environ: Mapping[str, str], order: ReportOptions) -> ExitCode:
-    """A report of one run, which is the newest where none is named, or one of all."""
+    """A report of one run, which is the newest without a name, or one of all."""
     if order.verify or order.commit or order.profile or order.max_age:
         return promotion(console, environ, order, time.time())
     if order.out is not None:  # whatever ends this command, no earlier report stays there
@@ -136,7 +136,7 @@ def _write(console: Console, summary: Summary, order: ReportOptions, page: Path 
 
 
 def _show(console: Console, path: Path) -> None:
-    """Opens a page in the browser; where there is none, its path has to do."""
+    """Opens a page in the browser; without a browser, its path has to do."""
     import webbrowser
 
     console.note(f"report: {path.as_posix()}")
@@ -241,7 +241,7 @@ _PARTIAL = ("select", "changed_since", "shard", "rerun_failed")
 
 
 def promotion(console: Console, environ: Mapping[str, str], order: ReportOptions, now: float) -> ExitCode:
-    """The code of the newest sealed run of all entries at a commit; 8 if there is none."""
+    """The code of the newest sealed run of all entries at a commit; 8 without such a run."""
     if not order.verify or order.commit is None or order.merge:
         raise UserError(
             "--verify goes with --commit, and without --merge", hint="report --verify --commit SHA --max-age 24h"

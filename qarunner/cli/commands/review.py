@@ -48,7 +48,7 @@ class _Seen(Struct, frozen=True, kw_only=True):
 
 
 class _Earlier(Struct, frozen=True, kw_only=True):
-    """What is compared with; no side where there was no manifest, or none that can be read."""
+    """What is compared with; no side where there was no manifest, or it cannot be read."""
 
     base: str
     wording: str

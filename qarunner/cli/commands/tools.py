@@ -113,7 +113,7 @@ def _scope(scope: Scope) -> dict[str, object]:
 
 
 def completion(console: Console, _: Mapping[str, str], options: CompletionOptions) -> ExitCode:
-    """Prints the script of a shell. UserError if there is none."""
+    """Prints the script of a shell. UserError for an unknown shell."""
     if options.shell not in SHELLS:
         raise UserError(f"there is no script for {options.shell!r}", hint=choose(options.shell, SHELLS))
     console.document(script(options.shell))

@@ -103,7 +103,7 @@ def run(environ: MutableMapping[str, str]) -> int:
     else:
         _output(environ, "run-id", run_id)
     words = arguments(command, options)
-    # What the manifest declares is read from the environment: the action's own inputs are none of its business.
+    # What the manifest declares is read from the environment: the action's inputs are not for it.
     for variable in [variable for variable in environ if variable.startswith(PREFIX)]:
         del environ[variable]
     code = app.run(words)

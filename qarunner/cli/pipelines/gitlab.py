@@ -109,7 +109,7 @@ def plan(console: Console, environ: Mapping[str, str]) -> int:
         file=Path(file) if file else None,
         **values(PlanOptions, inputs, quoted=True),  # type: ignore[arg-type]
     )
-    # What the manifest declares is read from the environment: the component's own inputs are none of its business.
+    # What the manifest declares is read from the environment: the component's inputs are not for it.
     of_build = {name: text for name, text in environ.items() if not name.startswith("INPUT_")}
     result = plan_of(chosen, of_build, hide=console.hide)
     tell(console, result)

@@ -289,7 +289,7 @@ PATIENCE_S = 120.0
 
 
 class Changes(Struct, frozen=True, kw_only=True):
-    """`text` is Markdown; `problem` says why there is none, and `log` all of it. `any`: whether anything changes."""
+    """`text` is Markdown; `problem` says why there is no text, and `log` all of it. `any`: whether anything changes."""
 
     text: str = ""
     any: bool = False

@@ -383,7 +383,7 @@ class Certyn:
         return executed(self._item(call)) | empty | dict.fromkeys(("ticketId", "originalExecutionId"))
 
     def _nothing(self, call: Call) -> object:
-        """The artifacts or the notes of an execution: there are none."""
+        """The artifacts or the notes of an execution: always empty."""
         self._item(call)
         return paged([], call)
 

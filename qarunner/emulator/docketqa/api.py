@@ -295,7 +295,7 @@ class Docketqa:
             fields.maybe("github_context", _github_context)
         for suite in (*by_suite, *logins):
             if suite not in suites:
-                # Our strict choice: nobody says what an override for a suite that does not run would do.
+                # Our strict choice: no page says what an override for a suite that does not run would do.
                 raise Wrong("test_suite_url_overrides", f"suite {suite} is not part of this run")
         tests = tuple(pair for suite in suites for pair in self._suite(suite))
         urls = {str(test): by_suite[suite] for test, suite in tests if suite and suite in by_suite} | dict(by_test)
@@ -361,7 +361,7 @@ class Docketqa:
         return {"test_blueprints": [self._blueprint(test) for test in tests], **body}
 
     def _list_modules(self, call: Call) -> object:
-        """No scenario names reusable steps: there are none. The name of the list is our choice (docketqa.md)."""
+        """No scenario names reusable steps: the list is empty. The name of the list is our choice (docketqa.md)."""
         _, body = self._page(call, [])
         return {"modules": [], **body}
 

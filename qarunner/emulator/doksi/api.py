@@ -83,7 +83,7 @@ class Doksi:
         run = Run(id=self._world.ids.short(), created=self._world.timeline.now(), results=tuple(results))
         self._runs[run.id] = run
         self._world.ledger.ran(self.name, run.id, create=run.id, tests=[result.test for result in results])
-        # No order is promised (doksi.md: Create shows a plain list), so none can be relied on.
+        # No order is promised (doksi.md: Create shows a plain list), so it cannot be relied on.
         promised = [
             {"result_id": result.id, "test_id": result.test, "url": self._page(result)}
             for result in shuffled(run.results, "create")

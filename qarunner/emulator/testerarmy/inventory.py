@@ -40,7 +40,7 @@ SAMPLES: Mapping[str, Mapping[str, object]] = {
     },
 }
 ONLY_PROJECT = uuid_of("testerarmy", "project")
-"""The project where the scenario names none."""
+"""The project where the scenario names no project."""
 
 
 class Inventory:

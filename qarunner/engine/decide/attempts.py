@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 ATTEMPT_SIGN = "~"
-"""Between a job's id and the number of the create: a manifest's job has none."""
+"""Between a job's id and the number of the create: a manifest's job lacks it."""
 
 
 _HARMLESS = GOOD | {Verdict.SKIPPED}
@@ -35,7 +35,7 @@ _HARMLESS = GOOD | {Verdict.SKIPPED}
 def outcome_so_far(state: JobState, entry: str, *more: Outcome) -> Outcome | None:
     """What one attempt's runs say of an entry so far: a result that was paid for stays in the report.
 
-    `more` says why the runs without an outcome have none.
+    `more` says why runs have no outcome.
     """
     parts = _parts(state, entry)
     for end in more:

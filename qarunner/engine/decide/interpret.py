@@ -161,7 +161,7 @@ def _create_refused(
     vendor: Vendor, call: Call, reply: Reply, *, keyed: bool, now: float
 ) -> Retry | Rejected | Ambiguous:
     refusal = refusal_of(vendor, reply)
-    if named := _runs_named(vendor, call, reply):  # a refusal that names a run does not prove that there is none
+    if named := _runs_named(vendor, call, reply):  # a refusal that names a run does not prove that there is no run
         message = f"HTTP {reply.status}, but the answer names run {', '.join(named)}"
         return Retry(message=message, unreadable=True, maybe=True) if keyed else Ambiguous(message=message)
     if refusal.cause is Cause.ALLOWANCE:

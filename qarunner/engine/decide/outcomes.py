@@ -95,7 +95,7 @@ def without_run(outcome: Outcome) -> Outcome:
 
 
 def tally(outcome: Outcome, expected: int) -> dict[Verdict, int]:
-    """How many tests of each verdict an entry stands for. `expected`: the number of tests where the outcome has none.
+    """How many tests of each verdict an entry stands for. `expected`: the number where the outcome has no cases.
 
     A verdict that no test explains, such as a run that contradicts its results, counts once more: nothing is hidden.
     """

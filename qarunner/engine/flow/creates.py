@@ -172,7 +172,7 @@ class CreateHandler:
         key = None
         if self._context.queue(state).vendor.info.idempotency_header:
             key = idempotency_key(self._context.run.identity, state.job.id, state.attempt)
-        # A repetition is written down as well: the journal may have gone since, and what it makes would be in none.
+        # A repetition is written down as well: the journal may be gone, and what it makes would be in no journal.
         return ev.Submitting(at=self._context.clock.wall(), job=state.job.id, attempt=state.attempt, key=key)
 
 

@@ -72,7 +72,7 @@ class VendorList(Struct, kw_only=True):
     """The runs that it was asked for, by their ids."""
     replies: list[Reply] = field(default_factory=list)
     pages: int = 0
-    """Of the newest list; 0: none was read."""
+    """Of the newest list; 0 before the first."""
     rests_until: float = float("-inf")
     failures: int = 0
     stale: int = 0

@@ -19,7 +19,7 @@ from qarunner.errors import JournalLost, RunFolderError, RunInUse
 from qarunner.paths import (
     NOT_WRITABLE,
     make_folder,
-    make_own_folder,
+    make_private_folder,
     open_own,
     open_regular,
     read_regular,
@@ -154,7 +154,7 @@ class Journal:
         """
         line, chain = _first(started, keys, run_key)
         try:
-            make_own_folder(folder.parent)
+            make_private_folder(folder.parent)
             if folder.is_symlink() or folder.exists():
                 raise _taken(folder)
             made = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
@@ -384,7 +384,7 @@ def refuse_links(folder: Path) -> None:
     """RunFolderError if the folder of a run, or a file of it, is a link: who set it may lead it anywhere."""
     for path in (folder, *(folder / name for name in (PLAN, JOURNAL, REPORT, REQUESTS))):
         if path.is_symlink():
-            raise RunFolderError(f"{path}: is a link, and a run's folder has none", hint="put the file itself there")
+            raise RunFolderError(f"{path}: is a link; a run's folder has no links", hint="put the file itself there")
 
 
 def _unknown(folder: Path) -> RunFolderError:

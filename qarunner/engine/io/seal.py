@@ -98,7 +98,7 @@ class Reader:
         """The first line that no holder of the keys has written."""
         self._number = 0
         self.checked = False
-        """True once a line had a checksum: those of format 1 have none."""
+        """True once a line had a checksum: those of format 1 lack it."""
 
     def take(self, line: bytes) -> bytes:
         """The JSON of a line's event. DamagedLineError if it is not as it was written."""

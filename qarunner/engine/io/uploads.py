@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-# What is inside a build: an APK that is none is found out before it is sent, and not late at the vendor.
+# What is inside a build: a broken APK is found before it is sent, and not late at the vendor.
 
 
 _MANIFEST = "AndroidManifest.xml"

@@ -48,7 +48,7 @@ class Pool(Protocol):
     ) -> None: ...
 
     def wait(self, timeout: float | None) -> list[tuple[int, Answer]]:
-        """The answers that came, as soon as there is one; none after `timeout` seconds or a wake."""
+        """The answers that came, as soon as there is one; empty after `timeout` seconds or a wake."""
         ...
 
     def wake(self) -> None:
@@ -59,7 +59,7 @@ class Pool(Protocol):
 
 
 def _awake_or_asleep() -> float:
-    """Seconds of a clock that nobody sets, and that goes on while the machine sleeps."""
+    """Seconds of a clock that is never set, and that goes on while the machine sleeps."""
     for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC_RAW"):
         if hasattr(time, name):
             return time.clock_gettime(getattr(time, name))

@@ -82,7 +82,7 @@ class Queue:
         return self._due[0][2] if self._due else None
 
     def due(self, now: float, *, ahead_s: float = 0.0) -> list[Task]:
-        """The tasks that are due, the most urgent first, and then those that will be soon; none if none is due."""
+        """The tasks that are due, the most urgent first, and then those that will be soon; empty if no task is due."""
         if self.first(now) is None:
             return []
         self._due = [item for item in self._due if not self._gone(item)]

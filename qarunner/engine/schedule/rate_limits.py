@@ -155,7 +155,7 @@ class RateLimiter:
             return float("inf")
         times = [window.ready_at(now) for window in self._windows_of(kind)]
         if "reads" in self._windows and "reads" in counted_as(kind):
-            # All at once, and then none for most of a minute, would be late for whatever ends in between.
+            # All at once, and then silence for most of a minute, would be late for whatever ends in between.
             times.append(self._windows["reads"].even_at(now))
         held_until = self._held_until
         if held_until >= self._longest(kind, now, is_last=is_last):
@@ -189,7 +189,7 @@ class RateLimiter:
         return shared.claim(kind, now, silent=False) if is_broken else ready
 
     def note_reply(self, *, refused: bool) -> None:
-        """A reply came, or none will come; `refused`: it asks for silence."""
+        """A reply came, or will never come; `refused`: it asks for silence."""
         self._probing = False
         if not refused:
             self._silences = 0

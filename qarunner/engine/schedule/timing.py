@@ -422,7 +422,7 @@ class DurationHistory:
         self._jobs: dict[str, list[JobState]] = {}
         """Jobs that were asked about, by what their durations are known under."""
         self._unknown: dict[str, dict[str, JobState]] = {name: {} for name in plan.vendors}
-        """Of them, by vendor: those of which only the vendor's other runs say anything."""
+        """Of them, by vendor: those that only the vendor's other runs say anything about."""
         self.took: dict[str, list[float]] = {}
         for name, durations in earlier.items():
             self._learn(name, durations)

@@ -104,7 +104,7 @@ class Remains(StrEnum):
 
 
 class ResourceNotMade(_Event, frozen=True, kw_only=True):
-    """The request that makes a resource had no good answer. Without this event, it had none at all."""
+    """The request that makes a resource had no good answer. Without this event, it had no answer at all."""
 
     resource: str
     message: str

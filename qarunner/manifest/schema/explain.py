@@ -480,7 +480,7 @@ def _too_many_keys(broken: Broken) -> Iterator[SchemaMessage]:
 
 
 def _exclusive(broken: Broken) -> Iterator[SchemaMessage]:
-    """Exactly one of some keys has to be there, and there is none or more than one."""
+    """Exactly one of some keys has to be there, but there are zero or several."""
     names = broken.names("x-exclusive")
     path, present = broken.path, [key for key in broken.mapping if key in names]
     if not present:

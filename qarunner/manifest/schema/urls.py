@@ -52,7 +52,7 @@ def misfits(row: dict[str, object]) -> Iterator[tuple[tuple[str, str], str, str]
 
 
 def misfit(text: str) -> tuple[str, str] | None:
-    """Why the host or the port of an http URL is none, and what helps. What is not known yet may be right."""
+    """Why the host or the port of an http URL is invalid, and what helps. What is not known yet may be right."""
     match = _AUTHORITY.match(text)
     if match is None:
         return None

@@ -167,7 +167,7 @@ def _faulty_entries(data: object, part: Part, *, templates: bool) -> list[int] |
 
 
 def _with_entries(data: object, indexes: Sequence[int]) -> dict[str, object]:
-    """The manifest with these entries alone; with the first one if there is none, as an empty matrix is a problem."""
+    """The manifest with these entries alone; with the first one without any, as an empty matrix is a problem."""
     manifest = cast("dict[str, object]", data)
     matrix = cast("list[object]", manifest["matrix"])
     return {**manifest, "matrix": [matrix[index] for index in indexes] or matrix[:1]}

@@ -371,7 +371,7 @@ class Names(Struct, frozen=True):
 
 
 def checked_naming(word: str, option: str) -> str:
-    """A name or glob of --env. UserError if it is none, or names whatever the environment holds."""
+    """A name or glob of --env. UserError if it is malformed, or names whatever the environment holds."""
     bare = word.removeprefix("!")
     if "=" in bare:
         name = bare.partition("=")[0]
@@ -553,7 +553,7 @@ _LIST_HINT = """write the items with commas between them, or as a JSON list: '["
 
 
 def _items(text: str) -> list[str]:
-    """The texts in a list; none where it is no list, which is said elsewhere."""
+    """The texts in a list; empty where it is no list, which is said elsewhere."""
     try:
         return [item for item in listed(text) if isinstance(item, str)]
     except NoList:

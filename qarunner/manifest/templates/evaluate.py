@@ -103,7 +103,7 @@ class Computing:
         self._results: tuple[dict[Expression, object], dict[Expression, object]] = {}, {}
 
     def value(self, text: str, matrix: Mapping[str, object], there: Takes = Takes.TEXT) -> object:
-        """The value of a string, or Partial; TemplateError if it has none.
+        """The value of a string, or Partial; TemplateError if it has no value.
 
         A string that is one expression and nothing else keeps the type of its value, as far as its place takes that;
         everything else becomes text.
@@ -710,7 +710,7 @@ def _vendors_of(manifest: Manifest, rows: Sequence[Row]) -> list[str]:
 
 def _with(row: Row, data: dict[str, object]) -> Row:
     """The row with the values of its templates."""
-    if data.get(_QUARANTINE) is False:  # an expression says that there is none
+    if data.get(_QUARANTINE) is False:  # an expression says: no quarantine
         data = {key: value for key, value in data.items() if key != _QUARANTINE}
     return Row(row.id, data, row.layers, row.path, row.variant, row.axes)
 

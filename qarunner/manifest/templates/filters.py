@@ -96,7 +96,7 @@ class Pattern(Struct, frozen=True):
 
 @lru_cache(maxsize=256)
 def compile_pattern(text: str) -> Pattern:
-    """A checked pattern. Refused: it is none, is too long, or its shape allows exponential time."""
+    """A checked pattern. Refused: it is invalid, is too long, or its shape allows exponential time."""
     if len(text) > LONGEST:
         raise Refused(f"a pattern has at most {LONGEST} characters")
     try:
@@ -279,7 +279,7 @@ def tojson(value: object) -> str:
 
 
 def integer(value: object) -> int:
-    """A whole number; unlike Jinja2's own `int`, text that is none is an error and not 0."""
+    """A whole number; unlike Jinja2's own `int`, other text is an error and not 0."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, int):
@@ -291,7 +291,7 @@ def integer(value: object) -> int:
 
 
 def number(value: object) -> float:
-    """A number; text that is none is an error and not 0.0."""
+    """A number; other text is an error and not 0.0."""
     if isinstance(value, (int, float)):
         return float(value)
     text = as_text(value).strip()

@@ -64,7 +64,7 @@ METHODS = (
     *("endswith", "lower", "lstrip", "removeprefix", "removesuffix", "rsplit", "rstrip", "split", "startswith"),
     *("strip", "upper"),
 )
-"""Methods of texts that can be called; none makes a text longer than what it was given."""
+"""Methods of texts that can be called; no method makes a text longer than what it gets."""
 
 
 _KEEP_SECRETS = frozenset({"urlencode", "b64encode", "default", "d"})

@@ -83,7 +83,7 @@ def takes_elsewhere(path: Path) -> Takes:
 
 
 def misplaced_list(there: Takes) -> TemplateError:
-    """A list where none can stand."""
+    """A list where no list can stand."""
     if there is Takes.ITEM:
         message = "a list cannot be an item of a list"
         return TemplateError(Code.NOT_TEXT, message, "write the expression without the brackets around it")
@@ -140,7 +140,7 @@ class Scope:
         yield from flaws or self.misplaced(scalar, there)
 
     def misplaced(self, scalar: Scalar, there: Takes) -> Iterator[TemplateProblem]:
-        """Lists where none can stand, and texts where a list belongs, as far as names alone tell."""
+        """Lists where no list can stand, and texts where a list belongs, as far as names alone tell."""
         alone = len(scalar.pieces) == 1
         for expression in scalar.expressions:
             shape = self._shape(expression)

@@ -72,7 +72,7 @@ def refusal(misdirected: Misdirected, allowed: Collection[str]) -> tuple[Code, s
 
 
 def checked_word(word: str) -> str:
-    """A word of --allow-secret. UserError if it is none, or allows more than its author can mean."""
+    """A word of --allow-secret. UserError if it is malformed, or allows more than its author can mean."""
     name, bound, place = word.partition("@")
     if not _NAME.fullmatch(name):
         raise UserError(f"--allow-secret {word}: {name!r} is no variable's name", hint=_HINT)

@@ -227,7 +227,7 @@ class Positions:
         return self._keys[node] if node in self._keys else self._written(node, count)
 
     def find(self, data: object, path: Path, *, key: bool) -> int:
-        """The offset of the value at a path of the data, or of its key; of the nearest ancestor if there is none."""
+        """The offset of the value at a path of the data, or of its key; of the nearest ancestor if it is missing."""
         node = key_node = 0
         for step in path:
             target = self.target(node)
@@ -441,7 +441,7 @@ and ids and URLs do not repeat.
 """
 
 
-_Event: TypeAlias = Any  # the stubs call every mark optional; in what a parser delivers none is missing
+_Event: TypeAlias = Any  # the stubs call every mark optional; in what a parser delivers each is there
 
 
 ABSENT = object()
@@ -449,7 +449,7 @@ ABSENT = object()
 
 
 def value_at(data: object, path: Path) -> object:
-    """The value at a path in plain data; ABSENT if there is none."""
+    """The value at a path in plain data; ABSENT without a value."""
     for step in path:
         if isinstance(data, dict):
             data = data.get(step, ABSENT)
@@ -472,7 +472,7 @@ class Document:
         self._positions = positions
 
     def at(self, path: Path) -> object:
-        """The value at `path`; ABSENT if there is none."""
+        """The value at `path`; ABSENT without a value."""
         return value_at(self.data, path)
 
     def locate(self, path: Path, *, key: bool = False) -> Place:

@@ -119,7 +119,7 @@ def _environment(call: Call, entry: Entry) -> Json:
 
 
 def _selection(entry: Entry) -> dict[str, Json]:
-    """Exactly one of the two; none where an instruction stands alone (client)."""
+    """Exactly one of the two; neither where an instruction stands alone (client)."""
     if entry.selection is None:
         return {}
     if entry.selection.kind is SelectionKind.TAGS:

@@ -59,7 +59,7 @@ def overview() -> Request:
 
 
 def project_id(reply: Reply, slug: str) -> str | Refusal:
-    """The id of the project with a slug. Refusal if there is none: the default project is another one."""
+    """The id of the project with a slug. Refusal if it is missing: the default project is another one."""
     projects = list(reply.json().get("projects").items())
     ids = {
         answers.path_id(project.get("id"))
@@ -125,7 +125,7 @@ def _look(folder: str, pages: Sequence[Reply]) -> Request | None:
 
 
 def _listed(pages: Sequence[Reply], key: str, base_url: str) -> str | None:
-    """The id of the one environment of a key. One with another address is somebody else's, of two it cannot be told."""
+    """The id of the one environment of a key. One with another address is somebody else's, two are ambiguous."""
     addresses: dict[str, str] = {}
     for reply in pages:
         with contextlib.suppress(UnexpectedData):

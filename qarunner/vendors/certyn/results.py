@@ -212,7 +212,7 @@ def request(settings: Mapping[str, Json], run: RemoteRun, replies: Sequence[Repl
 
 
 def detailed(counted: Outcome, run: RemoteRun, replies: Sequence[Reply]) -> Outcome:
-    """An outcome with the tests that the answer tells of; as it was where there is none that can be read."""
+    """An outcome with the tests that the answer tells of; as it was where no test can be read."""
     if not replies or not replies[0].ok:
         return counted
     try:

@@ -103,7 +103,7 @@ def _look(app: str) -> Request:
 
 
 def _pinned(app: str, build: str, replies: Sequence[Reply], value: str) -> Request | Prepared | Refusal | None:
-    """Makes a build current, and looks at the app where the answer does not say so. None: it cannot be told."""
+    """Makes a build current, and looks at the app where the answer does not say so. None: not certain."""
     if not replies:
         return Request(method="PUT", path=f"/apps/{app}/builds/{answers.segment(build)}/set-current")
     if not replies[0].ok:
@@ -168,7 +168,7 @@ def _id(resource: Resource, name: str) -> str:
 
 
 def _pin(app: str, build: str, replies: Sequence[Reply]) -> PrepareStep:
-    """A build that is there already: whatever cannot be told is asked again, since it changes nothing more."""
+    """A build that is there already: whatever is not certain is asked again, since it changes nothing more."""
     step = _pinned(app, build, replies, build)
     if step is None:
         raise UnexpectedData(f"DocketQA does not say that build {build} is the current one of app {app}")

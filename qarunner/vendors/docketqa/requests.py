@@ -54,7 +54,7 @@ _PAGES = "https://app.docketqa.com/dashboard"
 
 
 LOGIN, STRAY = "login", "stray"
-"""Why a test run is none of those asked for: the vendor's own login, or a test that nobody named."""
+"""Why a test run is not one of the requested: the vendor's login, or a test that no entry names."""
 
 
 def asked_tests(entry: Entry) -> tuple[str, ...] | None:
@@ -134,7 +134,7 @@ def _each_once(runs_told: Iterable[_ListedRun]) -> list[_ListedRun]:
     return list(by_id.values())
 
 
-def _untold(entry: Entry, body: JsonReader, number: str | None) -> Outcome:
+def _unnamed_runs(entry: Entry, body: JsonReader, number: str | None) -> Outcome:
     """A group without the ids of its test runs: it exists and must not start again, but its verdict cannot be read.
 
     It is never a pass.
@@ -246,7 +246,7 @@ class Creates(Vendor):
         runs_told = _each_once(run for run in map(_listed_run, elements) if run is not None)
         shared: dict[str, Json] = {} if number is None else {"group": number}
         if not runs_told:
-            return Finished(outcomes={entry.id: _untold(entry, body, number)})
+            return Finished(outcomes={entry.id: _unnamed_runs(entry, body, number)})
         asked = asked_tests(entry)
         counted = _counted(asked, runs_told)
         first, *others = (_run(run, shared, counted=run in counted) for run in runs_told)

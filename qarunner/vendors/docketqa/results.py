@@ -40,7 +40,7 @@ _NEVER_REACHED = "step not completed"
 def status(entry: Entry, run: RemoteRun, body: JsonReader) -> Running | Finished:
     """A test run's status.
 
-    assumed: a word that no page knows is a queued state or the like, of which none is documented. It is waited for
+    assumed: a word that no page knows is a queued state or the like; no page documents one. It is waited for
     until the entry's time is up: it never passes, and a run that was paid for is not given up.
     """
     _same(body.get("id"), run.id)
@@ -94,7 +94,7 @@ def _outcome(run: RemoteRun, case: Case) -> Outcome | None:
 
 
 def _extra(run: RemoteRun, case: Case, lost: Sequence[Case], *, login: bool) -> Outcome | None:
-    """Of a login, or of a test that nobody asked for.
+    """Of a login, or of a test that no entry asked for.
 
     Its pass counts for nothing. Anything else closes the gate: the tests asked for may have run without what it was to
     make, such as a session. It is no failure of theirs, so that `failed` becomes `blocked`.
@@ -104,7 +104,7 @@ def _extra(run: RemoteRun, case: Case, lost: Sequence[Case], *, login: bool) -> 
             return None
         return Outcome(verdict=Verdict.UNKNOWN, cases=tuple(lost), message=lost[0].message, url=group_page(run))
     verdict = Verdict.BLOCKED if case.verdict is Verdict.FAILED else case.verdict
-    what = "a login run that DocketQA added" if login else "a run of a test that nobody asked for"
+    what = "a login run that DocketQA added" if login else "a run of a test that no entry asked for"
     shown = replace(case, verdict=verdict, message=f"{what}: {case.message}")
     return Outcome(
         verdict=verdict,
@@ -150,12 +150,12 @@ def _case(run: RemoteRun, body: JsonReader) -> Case:
 
 
 def _doubt(body: JsonReader) -> str | None:
-    """Why a pass is none: it may be another run's, an error stands beside it, or its steps cannot be read."""
+    """Why a pass does not count: it may be another run's, an error stands beside it, or its steps cannot be read."""
     if not body.has("id"):
         return "its answer does not say which run it is about"
     if error := answers.words_beside(body, "error_message", "error"):
         return f"with an error: {error}"
-    return answers.odd_list(body.get("results"), body.get("additional_attempts"))
+    return answers.not_a_list(body.get("results"), body.get("additional_attempts"))
 
 
 class _Attempt(Struct, frozen=True, kw_only=True):

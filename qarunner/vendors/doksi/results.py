@@ -1,4 +1,4 @@
-"""What Doksi's results say, each given to the one entry that asked for it; what fits none makes nothing green.
+"""What Doksi's results say, each given to the one entry that asked for it; what fits no entry makes nothing green.
 
 Source: docs.doksi.ai/api-reference/getRun.
 """
@@ -59,7 +59,7 @@ def progress(status: str, entries: Sequence[Entry], run: RemoteRun, body: JsonRe
         tests = asked(entry)
         is_told = is_whole if tests is None else None not in missing and tests.isdisjoint(missing)
         if strays or not is_told or not entry_cases or counts[entry.id][0] < len(entry_cases):
-            # A result that is missing, or belongs to nobody for certain, may be this entry's.
+            # A result that is missing, or whose entry is not certain, may be this entry's.
             open_ones = (
                 replace(case, message=None, duration_s=None) if case.verdict is Verdict.UNKNOWN else case
                 for case in entry_cases
@@ -148,7 +148,7 @@ def _result(element: JsonReader, promised: JsonReader) -> _Result:
 
 
 def _legible(element: JsonReader, promised: JsonReader) -> _Result:
-    """A result whose ids are none may be anybody's, and has no verdict."""
+    """A result with invalid ids may be any entry's, and has no verdict."""
     try:
         return _result(element, promised)
     except UnexpectedData:
@@ -176,7 +176,7 @@ def _place(element: JsonReader) -> Destination:
 
 
 def _case(result: _Result, message: str | None = None) -> Case:
-    """A result as it counts; one with a message belongs to nobody for certain, and is no verdict."""
+    """A result as it counts; one with a message belongs to no certain entry, and is no verdict."""
     verdict = Verdict.UNKNOWN if message else result.verdict
     if verdict is Verdict.UNKNOWN and message is None:
         message = f"the run is over, but this test's status is {result.status!r}" if result.status else "no status"
@@ -195,7 +195,7 @@ def _case(result: _Result, message: str | None = None) -> Case:
 
 
 def _attribute(entries: Sequence[Entry], results: Sequence[_Result]) -> tuple[dict[str, list[Case]], list[Case]]:
-    """The cases of each entry, and those that count against every entry because they belong to none."""
+    """The cases of each entry, and those that count against every entry because they belong to no certain one."""
     owners = _Owners(entries)
     cases: dict[str, list[Case]] = defaultdict(list)
     strays: list[_Result] = []
@@ -330,7 +330,7 @@ def _lost(promised: JsonReader, results: Sequence[_Result]) -> list[str]:
 
 
 def _contradictions(body: JsonReader, verdicts: Counter[Verdict], tests: int) -> Iterator[str]:
-    """assumed: the counters count results, or at most tests, of which one may have several results."""
+    """assumed: the counters count results, or at most tests, and a test may have several results."""
     names = ("total", "passed", "failed", "running")
     total, passed, failed, running = (answers.count(body.get(f"tests_{name}")) or 0 for name in names)
     if running:

@@ -103,7 +103,7 @@ def _platforms(filename: str) -> list[str]:
 
 
 def filename_of(url: str) -> str:
-    """The last segment of a URL's path; empty where it has none."""
+    """The last segment of a URL's path; empty without one."""
     try:
         path = urlsplit(url).path
     except ValueError:  # such as an IPv6 address that never ends
@@ -259,7 +259,7 @@ def _first(text: str | None, most: int) -> str | None:
 
 
 def _branch(ref: str | None) -> str | None:
-    """The branch that a ref names; a pull request's own ref (`refs/pull/7/merge`) names none."""
+    """The branch that a ref names; a pull request's own ref (`refs/pull/7/merge`) names no branch."""
     if ref is None or (ref.startswith("refs/") and not ref.startswith(_HEADS)):
         return None
     name = ref.removeprefix(_HEADS)
@@ -337,7 +337,7 @@ def _named(body: JsonReader) -> tuple[set[str], list[str], int]:
 
 
 def _ids(listed: JsonReader) -> tuple[list[str], int]:
-    """The ids of a list and the number of those that are none: one odd id must not lose the other runs."""
+    """The ids of a list and the number of invalid ones: one odd id must not lose the other runs."""
     ids, unreadable = [], 0
     for element in listed.items_or_none():
         try:
@@ -365,7 +365,7 @@ def _doubts(entry: Entry, body: JsonReader, known: int, unreadable: int) -> Iter
         yield f"{unreadable} of the run ids in the create's answer cannot be read"
     number = answers.legible_count(body.get("count"))
     if number is not None and number > known:
-        # assumed: `count` counts runs of the answer, so that more than it names are runs that nobody follows
+        # assumed: `count` counts runs of the answer, so that more than it names are runs without a follower
         yield f"TesterArmy counted {number} runs, but named {known}"
     if entry_kind(entry) is Kind.PULL_REQUEST or entry.selection is None:
         return
@@ -409,7 +409,7 @@ class Builds(Vendor):
                 raise ValueError(f"{resource.id}: replies are no sequence")
 
     def kept(self, resource: Resource, prepared: Prepared) -> Leftover | None:
-        """An app of which TesterArmy itself says that it will not be removed."""
+        """An app that stays, as TesterArmy itself says."""
         if _STAYS not in prepared.values:
             return None
         app, project = str(prepared.values[_APP_ID]), JsonReader(resource.data, "resource").get("project").text()

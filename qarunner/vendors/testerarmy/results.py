@@ -201,7 +201,7 @@ def _contradictions(run: RemoteRun, body: JsonReader) -> Iterator[str]:
 def _against_pass(body: JsonReader) -> Iterator[str]:
     """Client (spec): a PASS has no issues but warnings, and each of its steps passed."""
     issues, steps, free = body.get("output").get("issues"), body.get("output").get("steps"), body.get("stepResults")
-    if odd := answers.odd_list(issues, steps, free):
+    if odd := answers.not_a_list(issues, steps, free):
         yield f"the result is PASS, but {odd}"
     bad = [issue for issue in issues.items_or_none() if not _is_warning(issue)]
     if bad:
@@ -252,7 +252,7 @@ def _joined(parts: Sequence[str | None]) -> str | None:
 
 
 def _steps(body: JsonReader) -> list[JsonReader]:
-    """assumed: `stepResults` holds the same steps, for runs whose output has none."""
+    """assumed: `stepResults` holds the same steps, for runs whose output lacks them."""
     return list(body.get("output").get("steps").items_or_none()) or list(body.get("stepResults").items_or_none())
 
 

@@ -290,7 +290,7 @@ def only_plain(answer: Answer, vendor: str, _request: Request, _call: int) -> An
     return answer if vendor == "plain" else None
 
 
-def test_a_create_that_is_refused_is_told_by_the_code() -> None:
+def test_the_code_says_that_a_create_was_refused() -> None:
     for answer, code in (
         (Reply(status=401, text="who?"), ExitCode.CREDENTIAL),
         (LOST, ExitCode.NO_VERDICT),
