@@ -217,6 +217,11 @@ def test_without_a_credential_there_is_no_run_to_speak_of(stage: Stage) -> None:
     ended = stage.run("apply", DOKSI_API_KEY=None)
     assert ended.code == 2, ended
     assert ended.last == "qarunner: exit 2: no credential: DOKSI_API_KEY (Doksi) not set"
+    stage.commit(stage.doksi("login"), stage.certyn("cart"))
+    ended = stage.run("apply", DOKSI_API_KEY="a b", CERTYN_API_KEY=None, QARUNNER_CERTYN_URL="ftp://x")
+    assert ended.last == "qarunner: exit 2: no credential: CERTYN_API_KEY (Certyn) not set"
+    assert "DOKSI_API_KEY: has a character that no API key can have (was it pasted with its quotes?)\n" in ended.err
+    assert "QARUNNER_CERTYN_URL: 'ftp://x' is no https URL" in ended.err
     assert "vendor run" not in ended.err
     assert not (stage.folder / ".qarunner").exists()
 

@@ -80,10 +80,11 @@ def reach(
 ) -> Transport:
     """The way to vendors, or to some of them, whether there is a plan or not. The rules for keys are the same.
 
-    UserError names every credential that is missing; `instead` ends its hint.
+    UserError has all that is wrong with credentials and addresses; `instead` ends its hint.
     """
     infos = {name: registry.get(name).info for name in plans if only is None or name in only}
-    missing = []
+    missing: list[str] = []
+    wrong: list[UserError] = []
     endpoints = {}
     for name, info in infos.items():
         variable = plans[name].key_env
@@ -91,16 +92,19 @@ def reach(
         if not key:
             missing.append(f"{variable} ({info.title})")
         elif not (key.isascii() and key.isprintable()) or " " in key:
-            raise UserError(
-                f"{variable}: has a character that no API key can have", hint="was it pasted with its quotes?"
-            )
+            message, hint = f"{variable}: has a character that no API key can have", "was it pasted with its quotes?"
+            wrong.append(UserError(message, hint=hint))
         more = {
             needed: environ.get(needed, "").strip() for needed in info.credential_environ if _names(info.auth, needed)
         }
         missing += [f"{needed} ({info.title})" for needed, value in more.items() if not value]
-        url, source = base_url_of(info, environ)
+        try:
+            url = checked_url(*base_url_of(info, environ))
+        except UserError as error:
+            wrong.append(error)
+            continue
         endpoints[name] = Endpoint(
-            base_url=checked_url(url, source),
+            base_url=url,
             auth=info.auth,
             key=key,
             key_variable=variable,
@@ -109,7 +113,11 @@ def reach(
         )
     if missing:
         hint = f"export {missing[0].split()[0]}=…{instead}"
-        raise UserError(f"no credential: {', '.join(missing)} not set", hint=hint)
+        wrong.insert(0, UserError(f"no credential: {', '.join(missing)} not set", hint=hint))
+    if wrong:
+        first, *others = wrong
+        more_hints = [f"{error.message}{f' ({error.hint})' if error.hint else ''}" for error in others]
+        raise UserError(first.message, hint=first.hint, details=more_hints)
     known = {name: registry.get(name) for name in (*registry.names_builtin(), *plans)}
     credentials = {variable for vendor in known.values() for variable in credential_names(vendor)}
     credentials |= {settings.key_env for settings in plans.values()}

@@ -591,9 +591,11 @@ class _Evaluation:
     ) -> Iterator[str]:
         """Adds a problem for each secret on its way to where the pipeline does not let it; gives these secrets.
 
-        Many rows send the same secret to the same place: the first of them is enough.
+        Many rows send the same secret to the same place: the first of them is enough. Where the URL itself is refused,
+        its host is not the meant one.
         """
         reported: set[object] = set()
+        refused = {problem.place for problem in problems}
         document, allowed = self._manifest.document, self._values.allow_secrets
         places: list[tuple[Locator, Path, object, str]] = [
             *((RowLocator(self._manifest, row), (), row.data, str(row.data.get("vendor"))) for row in rows),
@@ -603,7 +605,7 @@ class _Evaluation:
             for misplaced in misdirected(data, allowed, vendor=vendor):
                 path = (*above, *misplaced.path)
                 same = (misplaced.name, misplaced.needed or locator.locate(path))
-                if same not in reported:
+                if same not in reported and locator.locate(path) not in refused:
                     reported.add(same)
                     code, message, hint = refusal(misplaced, allowed)
                     problems.append(problem(locator, path, message, code=code, hint=hint))

@@ -34,6 +34,22 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _HOST = regex(rf"(?:(?:\*\.|[a-z0-9*-]*\.)?{_LABEL}(?:\.{_LABEL})*)(?::[0-9]{{1,5}})?", re.ASCII)
 
 
+# https://publicsuffix.org/list: first-come names, one level deep, and two deep as most countries have them.
+_REGISTRY = regex(r"[a-z0-9-]+|(?:ac|co|com|edu|go|gob|gouv|gov|ltd|mil|ne|net|nom|or|org|plc)\.[a-z]{2}|[0-9.]+")
+
+
+# Of the same list, hosts below which a customer or a stranger has a name at once: previews and tunnels lie there.
+_SHARED = frozenset(
+    {
+        *("amazonaws.com", "amplifyapp.com", "appspot.com", "azurestaticapps.net", "azurewebsites.net"),
+        *("cloudfront.net", "firebaseapp.com", "fly.dev", "github.io", "gitlab.io", "herokuapp.com", "netlify.app"),
+        *("ngrok-free.app", "ngrok-free.dev", "ngrok.app", "ngrok.dev", "ngrok.io", "onrender.com", "pages.dev"),
+        *("run.app", "s3.amazonaws.com", "surge.sh", "trycloudflare.com", "up.railway.app", "vercel.app", "web.app"),
+        "workers.dev",
+    }
+)
+
+
 _URLS = frozenset(str(kind) for kind in TargetKind if kind.is_url)
 """Kinds of target whose value is a URL."""
 
@@ -78,11 +94,14 @@ def checked_word(word: str) -> str:
         raise UserError(f"--allow-secret {word}: {name!r} is no variable's name", hint=_HINT)
     if not bound or _VENDOR.fullmatch(place):
         return word
-    plain = place.lower().partition(":")[0]
+    first, _, rest = place.lower().partition(":")[0].partition(".")
     if not _HOST.fullmatch(place.lower()):
         raise UserError(f"--allow-secret {word}: {place!r} is no host, and no vendor", hint=_HINT)
-    if "*" in plain and plain.count(".") < 2:  # noqa: PLR2004  *.com belongs to everybody
+    if "*" in first and _REGISTRY.fullmatch(rest):
         raise UserError(f"--allow-secret {word}: {place!r} is half of the internet", hint=_HINT)
+    if first == "*" and rest in _SHARED:
+        hint = f"name the host, or how yours begin: {name}@shop-*.{rest}"
+        raise UserError(f"--allow-secret {word}: anybody can have a host of {place!r}", hint=hint)
     return word
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from qarunner.errors import UserError
+from qarunner.manifest import codes
 from qarunner.manifest.codes import Code
 from qarunner.manifest.templates.secret_access import checked_word
 from tests.matrices import manifest, only, refusal, rendered, values
@@ -101,6 +102,11 @@ def test_nor_in_settings_of_vendors() -> None:
     assert (problem.code, problem.place.line) == (Code.ELSEWHERE, 3)
 
 
+@pytest.mark.parametrize("url", ["https://$HOST/?t={{ env.TOKEN }}", "https://shop.example.com:99999/{{ env.TOKEN }}"])
+def test_a_host_that_is_none_is_one_problem(url: str) -> None:
+    assert only(refusal(lambda: render(url))).code == codes.WRONG_FORM
+
+
 def test_a_bare_name_allows_no_secret() -> None:
     for words in (frozenset({"TOKEN"}), frozenset({"TOKEN", "TOKEN@other.example.com"})):
         found = refusal(lambda words=words: render("https://evil.example/{{ env.TOKEN }}", words))  # type: ignore[misc]
@@ -133,7 +139,21 @@ def test_loopback_needs_no_https() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["TOKEN", "_t@a.b", "TOKEN@shop.example.com", "T@*.a.example", "T@a-*.b.c:1", "T@doksi", "T@acme_qa"]
+    "word",
+    [
+        "TOKEN",
+        "_t@a.b",
+        "TOKEN@shop.example.com",
+        "T@*.a.example",
+        "T@a-*.b.c:1",
+        "T@doksi",
+        "T@acme_qa",
+        "T@*.shop.co.uk",
+        "T@*.co.example",
+        "T@shop-*.vercel.app",
+        "T@*.shop.vercel.app",
+        "T@vercel.app",
+    ],
 )
 def test_words(word: str) -> None:
     assert checked_word(word) == word
@@ -141,7 +161,10 @@ def test_words(word: str) -> None:
 
 @pytest.mark.parametrize(
     "word",
-    ["TOKEN@", "@a.b", "TO-KEN", "T@*", "T@*.com", "T@a.*.com", "T@https://a.b", "T@a.b/c", "T@a b", "T@**.*.b.c"],
+    [
+        *("TOKEN@", "@a.b", "TO-KEN", "T@*", "T@*.com", "T@a.*.com", "T@https://a.b", "T@a.b/c", "T@a b", "T@**.*.b.c"),
+        *("T@*.co.uk", "T@shop-*.Com.au", "T@*.or.jp:8443", "T@*.0.0.1", "T@*.vercel.app", "T@*.GitHub.io:443"),
+    ],
 )
 def test_words_that_are_none(word: str) -> None:
     with pytest.raises(UserError, match="--allow-secret"):
