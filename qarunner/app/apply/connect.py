@@ -22,7 +22,7 @@ from qarunner.vendors import registry
 
 if TYPE_CHECKING:
     from qarunner.plan.model import Plan, VendorPlan
-    from qarunner.vendors.api import Auth, Build, Vendor
+    from qarunner.vendors.api import Auth, Build, Vendor, VendorInfo
 
 
 WORKERS = 12
@@ -87,37 +87,19 @@ def reach(
     wrong: list[UserError] = []
     endpoints = {}
     for name, info in infos.items():
-        variable = plans[name].key_env
-        key = environ.get(variable, "").strip()
-        if not key:
-            missing.append(f"{variable} ({info.title})")
-        elif not (key.isascii() and key.isprintable()) or " " in key:
-            message, hint = f"{variable}: has a character that no API key can have", "was it pasted with its quotes?"
-            wrong.append(UserError(message, hint=hint))
-        more = {
-            needed: environ.get(needed, "").strip() for needed in info.credential_environ if _names(info.auth, needed)
-        }
-        missing += [f"{needed} ({info.title})" for needed, value in more.items() if not value]
+        keys = {name: environ.get(name, "").strip() for name in _variables(info, plans[name])}
+        missing += [f"{variable} ({info.title})" for variable, key in keys.items() if not key]
         try:
-            url = checked_url(*base_url_of(info, environ))
+            endpoints[name] = _endpoint(info, keys, environ)
         except UserError as error:
             wrong.append(error)
-            continue
-        endpoints[name] = Endpoint(
-            base_url=url,
-            auth=info.auth,
-            key=key,
-            key_variable=variable,
-            more_keys=more,
-            idempotency_header=info.idempotency_header,
-        )
     if missing:
         hint = f"export {missing[0].split()[0]}=…{instead}"
         wrong.insert(0, UserError(f"no credential: {', '.join(missing)} not set", hint=hint))
     if wrong:
         first, *others = wrong
-        more_hints = [f"{error.message}{f' ({error.hint})' if error.hint else ''}" for error in others]
-        raise UserError(first.message, hint=first.hint, details=more_hints)
+        details = [f"{error.message}{f' ({error.hint})' if error.hint else ''}" for error in others]
+        raise UserError(first.message, hint=first.hint, details=details)
     known = {name: registry.get(name) for name in (*registry.names_builtin(), *plans)}
     credentials = {variable for vendor in known.values() for variable in credential_names(vendor)}
     credentials |= {settings.key_env for settings in plans.values()}
@@ -129,6 +111,27 @@ def reach(
         builds,
         permissions=Permissions(allowed=allowed, keys={name: vendor.info.key_env for name, vendor in known.items()}),
         masked={variable: environ[variable] for variable in credentials if environ.get(variable)},
+    )
+
+
+def _variables(info: VendorInfo, plan: VendorPlan) -> tuple[str, ...]:
+    """The variables of a vendor's credentials; its key's is the first."""
+    return plan.key_env, *(variable for variable in info.credential_environ if _names(info.auth, variable))
+
+
+def _endpoint(info: VendorInfo, keys: Mapping[str, str], environ: Mapping[str, str]) -> Endpoint:
+    """UserError if no request could carry the key, or for an address that is none."""
+    (variable, key), *more = keys.items()
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        hint = "was it pasted with its quotes?"
+        raise UserError(f"{variable}: has a character that no API key can have", hint=hint)
+    return Endpoint(
+        base_url=checked_url(*base_url_of(info, environ)),
+        auth=info.auth,
+        key=key,
+        key_variable=variable,
+        more_keys=dict(more),
+        idempotency_header=info.idempotency_header,
     )
 
 
