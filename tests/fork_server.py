@@ -432,8 +432,9 @@ def _import_all() -> None:
 
 
 def _main(module: str) -> Callable[[], None]:
-    found: Callable[[], None] = importlib.import_module(module).main
-    return found
+    name, _, function = module.partition(":")
+    start: Callable[[], None] = getattr(importlib.import_module(name), function or "main")
+    return start
 
 
 def _become(start: _Start) -> None:

@@ -337,7 +337,7 @@ _SYSTEMS: Mapping[str, _System] = {
             "tag": ("CIRCLE_TAG",),
         },
         actor=("CIRCLE_USERNAME",),
-        pipeline=("CIRCLE_WORKFLOW_ID",),
+        pipeline=("CIRCLE_PIPELINE_ID",),  # a workflow that is run again is another one
         job=("CIRCLE_JOB",),
         complete=_circleci,
     ),

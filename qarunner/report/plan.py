@@ -234,14 +234,21 @@ def github_matrix(parts: Sequence[PipelinePart], *, several: bool = False) -> st
     return json.dumps({"include": include})
 
 
-def gitlab_pipeline(parts: Sequence[PipelinePart], runs_dir: str, *, several: bool = False) -> str:
-    """A child pipeline: a job for each shard of each manifest, and one that joins their runs into one gate."""
+def gitlab_pipeline(
+    parts: Sequence[PipelinePart], runs_dir: str, pipeline: str | None, *, several: bool = False
+) -> str:
+    """A child pipeline: a job for each shard of each manifest, and one that joins their runs into one gate.
+
+    `pipeline` is the id of the one that plans, where one does: its trigger that is run again makes another child, whose
+    jobs go on with the runs of the first.
+    """
     jobs = [(part, shard) for part in parts for shard in part.jobs]
     texts = [
         _gitlab_job([part.file] if several else [], shard, number, part.words, runs_dir)
         for number, (part, shard) in enumerate(jobs, 1)
     ]
-    variables = f"variables: {{ QARUNNER_RUNS_DIR: {_scalar(runs_dir)} }}"
+    number_of = pipeline if pipeline and pipeline.isdecimal() else "$CI_PIPELINE_ID"
+    variables = f"variables: {{ QARUNNER_RUNS_DIR: {_scalar(runs_dir)}, QARUNNER_PIPELINE: {_scalar(number_of)} }}"
     return "\n".join(
         [
             "stages: [test, gate]",
@@ -257,7 +264,7 @@ def _gitlab_job(manifest: list[str], shard: str | None, number: int, words: str,
     """The run's id is the pipeline's, not the attempt's: a job that is run again goes on with its run."""
     name = " ".join(["qarunner", *manifest, *([shard] if shard else [])])
     apply = f"qarunner apply{words}" + (f" --shard {shard}" if shard else "")
-    run = f"--run-id qa-$CI_PIPELINE_ID-{number} --continue"
+    run = f"--run-id qa-$QARUNNER_PIPELINE-{number} --continue"
     return f"""\
 {_scalar(name)}:
   stage: test

@@ -555,8 +555,8 @@ def test_a_remote_with_a_password_does_not_tell_it(repository: Repository) -> No
             ("ann", "jenkins: https://ci/shop/main/7", None, None),
         ),
         (
-            {"CIRCLECI": "true", "CIRCLE_WORKFLOW_ID": "w-1", "CIRCLE_JOB": "qa", "CIRCLE_USERNAME": "ann"},
-            ("ann", "circleci: w-1", "qa", None),
+            {"CIRCLECI": "true", "CIRCLE_PIPELINE_ID": "p-1", "CIRCLE_JOB": "qa", "CIRCLE_USERNAME": "ann"},
+            ("ann", "circleci: p-1", "qa", None),
         ),
         (
             {

@@ -152,7 +152,7 @@ def job(
         if kept.exists():  # a key is written once
             return {}
         for name in given["path"].split():
-            _copied(checkout.folder / name, kept / name.lstrip("/"))
+            copied(checkout.folder / name, kept / name.lstrip("/"))
         return {}
 
     def restore(given: Mapping[str, str]) -> dict[str, str]:
@@ -160,7 +160,7 @@ def job(
         for prefix in (given["key"], *given["restore-keys"].split()):
             if match := next((each for each in kept if each.name.startswith(_folder_of(prefix))), None):
                 for name in given["path"].split():
-                    _copied(match / name.lstrip("/"), checkout.folder / name)
+                    copied(match / name.lstrip("/"), checkout.folder / name)
                 break
         return {}
 
@@ -183,7 +183,7 @@ def python_of(folder: Path) -> Path:
     return folder / "python"
 
 
-def _copied(source: Path, target: Path) -> None:
+def copied(source: Path, target: Path) -> None:
     if source.is_dir():
         shutil.copytree(source, target, dirs_exist_ok=True)
     elif source.exists():

@@ -236,6 +236,10 @@ def set_traps(folder: Path) -> None:
     (plugin / "entry_points.txt").write_text("[qarunner.vendors.v1]\nevil = json:x\n", encoding="utf-8")
     (folder / "setup.cfg").write_text("[install]\nprefix=/nowhere\n", encoding="utf-8")
     (folder / "pip.conf").write_text("[global]\nindex-url = http://127.0.0.1:9/\n", encoding="utf-8")
+    # Where a pipeline's HOME is the checkout, these would be its user's settings.
+    (folder / ".gitconfig").write_text('[core]\n\tfsmonitor = "touch trapped-by-git; false"\n', encoding="utf-8")
+    (folder / ".config" / "pip").mkdir(parents=True)
+    shutil.copy(folder / "pip.conf", folder / ".config" / "pip" / "pip.conf")
 
 
 @pytest.mark.parametrize("steps", ["installed", *(["from scratch"] if FULL else [])])

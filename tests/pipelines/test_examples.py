@@ -155,40 +155,8 @@ def test_nothing_is_imported_from_the_checkout_or_taken_from_an_index_by_name(pa
             assert re.search(r"-[IP]\b", line), f"{line.strip()}: -m puts the checkout first on the path"
 
 
-PIPELINE_IDS = {
-    "azure-pipelines.yml": "$(Build.BuildId)",
-    "bitbucket-pipelines.yml": "$BITBUCKET_BUILD_NUMBER",
-    "pipeline.yml": "$$BUILDKITE_BUILD_NUMBER",
-    "config.yml": "<< pipeline.id >>",
-    ".gitlab-ci.yml": "$CI_PIPELINE_ID",
-    "Jenkinsfile": "$BUILD_NUMBER",
-}
-
-
-@pytest.mark.parametrize("path", [path for path in FILES[1:] if path.parent.name != "github"], ids=relative)
-def test_a_job_that_is_run_again_goes_on_with_its_run(path: Path) -> None:
-    (apply,) = re.findall(r"qarunner\"? apply [^\n]*", path.read_text(encoding="utf-8"))
-    assert f'--run-id "qa-{PIPELINE_IDS[path.name]}' in apply, "the id is the pipeline's, not the attempt's"
-    # Bitbucket brings nothing of a failed step back: such a step ends before it pays anything.
-    guarded = "BITBUCKET_STEP_RUN_NUMBER" in path.read_text(encoding="utf-8")
-    assert "--continue" in apply or guarded
-
-
-def test_no_artifact_of_another_job_replaces_what_a_cache_brought_back() -> None:
-    """GitLab unpacks artifacts after caches: a gate that ran again began from the run as the start had left it."""
-    page = (ROOT / "docs" / "detached.md").read_text(encoding="utf-8").partition("## GitLab")[2]
-    jobs = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0])
-    for job in jobs.values():
-        brought = {path for need in job.get("needs", ()) for path in jobs[need]["artifacts"]["paths"]}
-        assert brought.isdisjoint(job["cache"]["paths"])
-        assert set(job["cache"]["paths"]) == {job.get("variables", {}).get("QARUNNER_RUNS_DIR", ".qarunner/runs")}
-
-
 @pytest.mark.skipif(os.name == "nt", reason="the agent's commands are a shell's")
-@pytest.mark.parametrize("lost", [(), (1,)])
-def test_a_retried_job_of_buildkite_takes_the_newest_runs_that_an_attempt_left(
-    tmp_path: Path, lost: tuple[int, ...]
-) -> None:
+def test_a_retried_job_of_buildkite_takes_the_newest_runs_that_an_attempt_left(tmp_path: Path) -> None:
     """The agent downloads no artifact of a job that was retried, unless it is asked for."""
     text = (ROOT / "examples/pipelines/buildkite/pipeline.yml").read_text(encoding="utf-8")
     commands = [line.replace("$$", "$") for line in yaml.safe_load(text)["steps"][0]["commands"]]
@@ -204,10 +172,8 @@ def test_a_retried_job_of_buildkite_takes_the_newest_runs_that_an_attempt_left(
         done = subprocess.run(
             ["bash", "-ec", run], cwd=checkout, env=environ, capture_output=True, text=True, check=True
         )
-        assert done.stdout.split() == [
-            str(number) for number in range(attempt + 1) if number == attempt or number not in lost
-        ]
-        if attempt not in lost:
+        assert done.stdout.split() == [["0"], ["0", "1"], ["0", "2"]][attempt]
+        if attempt != 1:  # an attempt that was lost left nothing
             shutil.copytree(checkout, store, dirs_exist_ok=True)
 
 
@@ -253,8 +219,8 @@ def test_the_component_installs_no_moving_commit(ref: str) -> None:
     jobs = yaml.safe_load(component({"source": "https://git.example.invalid/q.git", "ref": ref}))
     (child,) = (text for text in jobs["qarunner-plan"]["script"] if "<<'END'" in text)
     defaults = yaml.safe_load(child.partition("<<'END'\n")[2].rpartition("END")[0])["default"]
-    for script in (jobs[".qarunner"]["before_script"][1], defaults["before_script"][0]):
-        done = subprocess.run(["bash", "-c", script], capture_output=True, encoding="utf-8", check=False)
+    for script in (jobs[".qarunner"]["before_script"][0], defaults["before_script"][0]):
+        done = subprocess.run(["bash", "-ec", script], capture_output=True, encoding="utf-8", check=False)
         assert (done.returncode, done.stderr.partition(",")[0]) == (
             2,
             "qarunner: the input ref is the whole commit of your copy to install",

@@ -93,7 +93,8 @@ def _print_pipeline(console: Console, parts: Sequence[PipelinePart], form: str, 
     if form == "github-matrix":
         console.json(github_matrix(parts, several=several))
     else:
-        console.document(gitlab_pipeline(parts, DEFAULT_RUNS.as_posix(), several=several))
+        pipeline = console.environ.get("CI_PIPELINE_ID")
+        console.document(gitlab_pipeline(parts, DEFAULT_RUNS.as_posix(), pipeline, several=several))
 
 
 def _show(console: Console, result: PlanResult, options: ShowOptions) -> None:

@@ -118,7 +118,7 @@ def plan(console: Console, environ: Mapping[str, str]) -> int:
     typed = "".join(f" {shlex.quote(word)}" for word in words if not word.startswith(secrets))
     total = min(int(shards), max(1, len(result.plan.entries)))
     part = PipelinePart(file=file or FILE, name=result.plan.name, words=typed, shards=total)
-    console.document(gitlab_pipeline([part], DEFAULT_RUNS.as_posix()))
+    console.document(gitlab_pipeline([part], DEFAULT_RUNS.as_posix(), environ.get("CI_PIPELINE_ID")))
     return 0
 
 
