@@ -95,7 +95,7 @@ def _made(path: Path) -> Path:
 
 
 def _import_what_stays() -> None:
-    """All that the tests import and no mutant changes, once instead of in each process."""
+    """All that is installed and that the tests import, once instead of in each process: nothing of our own."""
     for name in forked(_imported, limit_s=None):
         with suppress(Exception):
             importlib.import_module(name)
@@ -103,11 +103,8 @@ def _import_what_stays() -> None:
 
 def _imported() -> list[str]:
     pytest.main(["--collect-only", "-q", *(word for words in TESTS.values() for word in words)])
-    return [
-        name
-        for name, module in sys.modules.items()
-        if (file := getattr(module, "__file__", None)) and not Path(file).is_relative_to(COPY)
-    ]
+    files = {name: Path(getattr(module, "__file__", None) or COPY) for name, module in sys.modules.items()}
+    return [name for name, file in files.items() if not file.is_relative_to(ROOT) or file.is_relative_to(sys.prefix)]
 
 
 def _killed(module: Path, text: str) -> bool:
