@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from copy import deepcopy
 from functools import lru_cache, reduce
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar, cast
@@ -697,7 +696,7 @@ class Mended(Document):
 
     def __init__(self, read: Document, faults: Sequence[SchemaError]) -> None:
         self.name = read.name
-        self.data = deepcopy(read.data)
+        self.data = cast("dict[str, object]", _apart(read.data))
         self._read = read
         for fault in faults:
             _mend(self.data, fault)
@@ -710,6 +709,13 @@ class Mended(Document):
 
     def source_line(self, place: Place) -> str | None:
         return self._read.source_line(place)
+
+
+def _apart(value: object) -> object:
+    """A copy in which equal parts that were one are several: each is mended for itself."""
+    if isinstance(value, dict):
+        return {key: _apart(child) for key, child in value.items()}
+    return [_apart(child) for child in value] if isinstance(value, list) else value
 
 
 _UNKNOWN = "{{ git.branch }}"

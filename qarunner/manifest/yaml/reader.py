@@ -6,34 +6,23 @@ Scalars follow the core schema of YAML 1.2, keys are always strings, and depth, 
 from __future__ import annotations
 
 import gc
-import math
 import re
-import sys
-from array import array
 from contextlib import contextmanager
 from itertools import islice
-from sys import intern
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING
 
-import yaml
-from msgspec.structs import replace
-
-from qarunner.diagnostics import Diagnostic, Path, Place, choose, in_order
+from qarunner.diagnostics import Diagnostic, Path, Place, in_order
 from qarunner.errors import ManifestError
 from qarunner.manifest import codes
-from qarunner.manifest.yaml import messages as syntax
-from qarunner.manifest.yaml.messages import SyntaxMessage
+from qarunner.manifest.yaml.plain import read_plain
 from qarunner.manifest.yaml.source import Source
-from qarunner.regex import regex
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
+    from qarunner.manifest.yaml.nodes import Positions
 
-# ---------------------------------------------------------------------------------------------------------------------
-
-# A file's text: decoded, free of characters that YAML forbids, and able to turn offsets into lines and columns.
-
+# --- a file's text: decoded, and free of characters that YAML forbids -------------------------------------------------
 
 LARGEST_MIB = 64
 """A file of 100,000 entries has about 30 MiB."""
@@ -43,7 +32,7 @@ _MANY = 20
 
 
 # What YAML calls non-printable, and the byte order mark anywhere but at the start.
-_FORBIDDEN_ASCII = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+_ALLOWED_ASCII = bytes([*b"\t\n\r", *range(0x20, 0x7F)])
 
 
 _FORBIDDEN = r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
@@ -93,8 +82,10 @@ def _at_start(name: str, message: str, code: str, *, hint: str | None = None) ->
 def _forbidden(source: Source) -> Iterator[Diagnostic]:
     """One problem for each line that has such characters."""
     seen = 0
-    # Most files are ASCII, for which the pattern compiles in a tenth of the time: it counts at this program's start.
-    for match in re.finditer(_FORBIDDEN_ASCII if source.text.isascii() else _FORBIDDEN, source.text):
+    # Most files are ASCII, in which to look for a few bytes takes a tenth of the time that a pattern takes.
+    if source.text.isascii() and not source.text.encode().translate(None, _ALLOWED_ASCII):
+        return
+    for match in re.finditer(_FORBIDDEN, source.text):
         place = source.place(match.start())
         if place.line == seen:
             continue
@@ -103,345 +94,6 @@ def _forbidden(source: Source) -> Iterator[Diagnostic]:
         binary = "the file may be UTF-16 or binary: save it as UTF-8 text"
         hint = binary if match[0] == "\0" else "remove it, or escape it in a quoted string"
         yield source.problem(match.start(), f"{what} is not allowed", code=codes.CHARACTER, hint=hint)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-# Plain scalars by the core schema of YAML 1.2: `on`, `yes`, `12:30` and `2026-01-01` are strings.
-
-
-Scalar: TypeAlias = "str | int | float | bool | None"
-
-
-_WORDS: dict[str, Scalar] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
-
-
-_SPECIAL = regex(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-
-
-_INTEGER = regex(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-
-
-_FLOAT = regex(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-
-
-_BASES = {"0o": 8, "0x": 16}
-
-
-_LONGEST = 1_000
-"""Digits of a number; Python itself stops at 4,300."""
-
-
-FIRST = frozenset("0123456789+-.~nNtTfF")
-"""The characters with which everything but a string begins."""
-
-
-class BadNumber(ValueError):  # noqa: N818  it says what was found
-    """A number that JSON, and so the rest of the program, cannot hold."""
-
-
-def is_null(text: str) -> bool:
-    """Whether a plain scalar means null."""
-    return text in _WORDS and _WORDS[text] is None
-
-
-def resolve(text: str) -> Scalar:
-    """The value of a plain scalar. BadNumber for `.nan`, `.inf` and what is too large."""
-    if text in _WORDS:
-        return _WORDS[text]
-    if text[0] not in FIRST:
-        return sys.intern(text)
-    if _INTEGER.fullmatch(text):
-        return _integer(text)
-    if _FLOAT.fullmatch(text):
-        return _float(text)
-    if _SPECIAL.fullmatch(text):
-        raise BadNumber(f"{text} is not a number that JSON can hold")
-    return text
-
-
-def _integer(text: str) -> int:
-    if len(text) > _LONGEST:
-        raise BadNumber(f"a number of {len(text)} digits is too long")
-    return int(text[2:], _BASES[text[:2]]) if text[:2] in _BASES else int(text)
-
-
-def _float(text: str) -> float:
-    value = float(text)
-    if math.isinf(value):
-        raise BadNumber(f"{text[:20]} is larger than any number that JSON can hold")
-    return value
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-# Where each node of a document was written, in eight bytes a node; paths are looked up only when one is asked for.
-#
-# Nodes are numbered as they are written: a mapping, then its first key, then that key's value, and so on. For each
-# there is the offset of its first character and, for lists and mappings, the number of the node after its last one.
-
-
-_BITS = 32
-
-
-_OFFSET = (1 << _BITS) - 1
-
-
-class Positions:
-    """Filled by the reader as it goes, in document order."""
-
-    __slots__ = ("_aliases", "_by_name", "_items", "_keys", "nodes")
-
-    def __init__(self) -> None:
-        self.nodes: array[int] = array("Q")  # the reader appends the offset of each node
-        self._aliases: dict[int, int] = {}
-        self._keys: dict[int, Sequence[int]] = {}
-        self._items: dict[int, Sequence[int]] = {}
-        self._by_name: dict[int, dict[object, int]] = {}
-
-    def close(self, node: int) -> None:
-        """The list or mapping ends here."""
-        self.nodes[node] |= len(self.nodes) << _BITS
-
-    def alias(self, node: int, target: int) -> None:
-        """This node is an alias of an earlier one."""
-        self._aliases[node] = target
-
-    def order(self, node: int, keys: Sequence[int]) -> None:
-        """The key nodes of a mapping whose data has other keys than those written in it, in the data's order."""
-        self._keys[node] = keys
-
-    def target(self, node: int) -> int:
-        """The node that an alias stands for; every other node stands for itself."""
-        return self._aliases.get(node, node)
-
-    def offset(self, node: int) -> int:
-        return self.nodes[node] & _OFFSET
-
-    def keys(self, node: int, count: int) -> Sequence[int]:
-        """The key nodes of a mapping, in the order of the data's `count` keys."""
-        return self._keys[node] if node in self._keys else self._written(node, count)
-
-    def find(self, data: object, path: Path, *, key: bool) -> int:
-        """The offset of the value at a path of the data, or of its key; of the nearest ancestor if it is missing."""
-        node = key_node = 0
-        for step in path:
-            target = self.target(node)
-            if isinstance(data, dict) and step in data:
-                key_node = self._key(target, data, step)
-                node, data = key_node + 1, data[step]
-            elif isinstance(data, list) and isinstance(step, int) and 0 <= step < len(data):
-                node = key_node = self.items(target, len(data))[step]
-                data = data[step]
-            else:
-                return self.offset(node)
-        return self.offset(key_node if key else node)
-
-    def _key(self, node: int, mapping: Mapping[str, object], wanted: str | int) -> int:
-        """The node of one key. Large mappings are remembered, so that looking up each key of one takes linear time.
-
-        So is the top one: every path leads through it.
-        """
-        if len(mapping) < _LARGE and node:
-            return self.keys(node, len(mapping))[_index(mapping, wanted)]
-        if node not in self._by_name:
-            self._by_name[node] = dict(zip(mapping, self.keys(node, len(mapping)), strict=True))
-        return self._by_name[node][wanted]
-
-    def items(self, node: int, count: int) -> Sequence[int]:
-        """Kept, so that looking up each of 100,000 entries takes linear time."""
-        if node not in self._items:
-            items = array("I")
-            item = node + 1
-            for _ in range(count):
-                items.append(item)
-                item = self._after(item)
-            self._items[node] = items
-        return self._items[node]
-
-    def _written(self, node: int, count: int) -> list[int]:
-        keys = []
-        key = node + 1
-        for _ in range(count):
-            keys.append(key)
-            key = self._after(key + 1)
-        return keys
-
-    def _after(self, node: int) -> int:
-        """The node behind a whole subtree."""
-        return self.nodes[node] >> _BITS or node + 1
-
-
-_LARGE = 64
-"""Smaller mappings are searched through: their number is not bounded, and memory is."""
-
-
-def _index(keys: Iterable[object], wanted: object) -> int:
-    return next(index for index, key in enumerate(keys) if key == wanted)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-# The problems that a reader collects on its way through a text.
-
-
-MOST = 200
-"""With so many problems the file is something else than a manifest; the rest is not looked for."""
-
-
-class Stop(Exception):  # noqa: N818  not an error of its own: its problem is already written down
-    """Nothing behind this problem can be read."""
-
-
-class Problems:
-    def __init__(self, source: Source) -> None:
-        self.problems: list[Diagnostic] = []
-        self._source = source
-
-    def add(self, offset: int, message: str, code: str, hint: str | None = None) -> None:
-        self._keep(self._source.problem(offset, message, code=code, hint=hint))
-
-    def stop(self, offset: int, message: str, code: str, hint: str | None = None) -> Stop:
-        """To be raised."""
-        self.problems.append(self._source.problem(offset, message, code=code, hint=hint))
-        return Stop()
-
-    def duplicate(self, offset: int, key: str, first: int) -> None:
-        """A key that stands at an earlier offset already."""
-        hint = "merge several with <<: [*one, *two]" if key == "<<" else "remove one of the two, or rename it"
-        diagnostic = self._source.problem(offset, f"duplicate key {key!r}", code=codes.DUPLICATE_KEY, hint=hint)
-        self._keep(replace(diagnostic, related=((self._source.place(first), f"{key!r} stands here first"),)))
-
-    def bad_key(self, offset: int, what: str) -> None:
-        """Something that cannot be a key; most often a template without quotes."""
-        if what == "a mapping" and self._source.text[offset - 1 : offset + 1] == "{{":
-            self._keep(syntax.unquoted_template(self._source, offset - 1))
-            return
-        self.add(offset, f"{what} cannot be a key", codes.BAD_KEY, "keys are text; text with brackets needs quotes")
-
-    def bad_tag(self, offset: int, tag: str) -> None:
-        shown = tag.replace("tag:yaml.org,2002:", "!!")
-        hint = "remove it; text that begins with '!' needs quotes"
-        self.add(offset, f"the tag {shown} is not supported", codes.TAG, hint)
-
-    def syntax_error(self, complaint: syntax.SyntaxMessage) -> None:
-        """What the parser stopped at, unless a template without quotes in the same line is its cause."""
-        diagnostic = syntax.explain(self._source, complaint)
-        causes = {problem.place.line for problem in self.problems if problem.code == codes.UNQUOTED_TEMPLATE}
-        if diagnostic.place.line not in causes:
-            self.problems.append(diagnostic)
-
-    def _keep(self, diagnostic: Diagnostic) -> None:
-        """Of several problems at one place the first is the cause, such as an alias of nothing that is then merged."""
-        if any(problem.place == diagnostic.place for problem in self.problems):
-            return
-        self.problems.append(diagnostic)
-        if len(self.problems) >= MOST:
-            raise Stop
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-# Anchors and aliases, with bounds on what aliases may expand to.
-
-
-DEEPEST = 64
-
-
-_FREE = 100_000
-
-
-_RATIO = 10
-"""Aliases may stand for ten times as many nodes as are written before them, and for 100,000 in any case."""
-
-
-class Anchored(NamedTuple):
-    """A node that aliases stand for. `size` and `height` count its nodes and levels, with aliases inside expanded."""
-
-    value: object
-    node: int
-    size: int
-    height: int
-
-
-class Mark(NamedTuple):
-    """An anchor whose node is still being read, and what was counted before it."""
-
-    name: str
-    node: int
-    depth: int
-    aliased: int
-    deepest: int
-
-
-class Anchors:
-    """Counts how deep the data is and how much aliases add to it, as everybody who walks it later will see it."""
-
-    def __init__(self, findings: Problems) -> None:
-        self._findings = findings
-        self._known: dict[str, Anchored | None] = {}  # None while the anchored node is still open
-        self._aliased = 0  # nodes that aliases stand for
-        self._deepest = 0  # level reached since the innermost open anchor
-
-    def enter(self, depth: int, offset: int) -> None:
-        """A list or mapping at a level begins."""
-        if depth > self._deepest:
-            self._deepest = depth
-            if depth > DEEPEST:
-                message = f"lists and mappings are nested more than {DEEPEST} deep"
-                raise self._findings.stop(offset, message, codes.TOO_DEEP)
-
-    def open(self, name: str, node: int, depth: int) -> Mark:
-        mark = Mark(name, node, depth, self._aliased, self._deepest)
-        self._known[name] = None
-        self._deepest = depth
-        return mark
-
-    def close(self, mark: Mark, value: object, written: int) -> None:
-        """The anchored node is complete, when `written` nodes were in all."""
-        size = written - mark.node + self._aliased - mark.aliased
-        self._known[mark.name] = Anchored(value, mark.node, size, self._deepest - mark.depth)
-        self._deepest = max(mark.deepest, self._deepest)
-
-    def follow(self, name: str, node: int, depth: int, offset: int) -> Anchored | None:
-        """What an alias at a node stands for; None, and a problem, if that is nothing or itself."""
-        anchored = self._known.get(name)
-        if anchored is None:
-            self._unknown(name, offset)
-            return None
-        self._aliased += anchored.size
-        if self._aliased > max(_FREE, _RATIO * node):
-            message = "aliases stand for far more than is written in this file"
-            raise self._findings.stop(offset, message, codes.TOO_MUCH_ALIASING)
-        self.enter(depth + anchored.height, offset)
-        return anchored
-
-    def _unknown(self, name: str, offset: int) -> None:
-        if name in self._known:
-            message = f"the alias *{name} stands inside of what it stands for"
-            self._findings.add(offset, message, codes.ALIAS)
-            return
-        hint = choose(name, tuple(self._known)) if self._known else "text that begins with '*' needs quotes"
-        self._findings.add(offset, f"no anchor &{name} stands before this alias", codes.ALIAS, hint)
-
-
-_STR = "tag:yaml.org,2002:str"
-
-
-_ODD_KEYS = frozenset({"<<", "", "~", "null", "Null", "NULL"})
-
-
-_MOST_WORDS = 4096
-"""Equal texts are one object as long as there are few of them: most that repeat in a file stand in its first entries,
-and ids and URLs do not repeat.
-"""
-
-
-_Event: TypeAlias = Any  # the stubs call every mark optional; in what a parser delivers each is there
 
 
 ABSENT = object()
@@ -490,13 +142,15 @@ def read(name: str, text: bytes | str, *, start: str = "version: 1") -> Document
     What aliases share is shared in the data, too: it must not be changed in place.
     """
     source = decode(name, text)
-    findings = Problems(source)
-    positions = Positions()
     with _collector_paused():
-        data = _Reader(source.text, positions, findings, f"start with: {start}").read()
-    if findings.problems or data is None:
-        raise ManifestError(in_order(findings.problems))
+        data, positions = read_plain(source.text) or _read_any(source, start)
     return Document(source, data, positions)
+
+
+def _read_any(source: Source, start: str) -> tuple[dict[str, object], Positions]:
+    from qarunner.manifest.yaml.events import read_events  # noqa: PLC0415  yaml takes a tenth of a short command
+
+    return read_events(source, f"start with: {start}")
 
 
 @contextmanager
@@ -509,254 +163,3 @@ def _collector_paused() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-class _Open(NamedTuple):
-    """A mapping that is being read: its data, the nodes of its keys in the same order, and what `<<` brings."""
-
-    data: dict[str, object]
-    keys: list[int]
-    merges: list[tuple[int, object]]
-
-
-class _Reader:
-    """One pass over the parser's events. Problems are collected; only what makes going on senseless stops it."""
-
-    def __init__(self, text: str, positions: Positions, findings: Problems, start: str) -> None:
-        self._start = start
-        self._next = _events(text)
-        self._positions = positions
-        self._nodes = positions.nodes
-        self._findings = findings
-        self._anchors = Anchors(findings)
-        self._words: dict[str, str] = {}
-        self._shared: Callable[[str, str], str] = self._words.setdefault
-
-    def read(self) -> dict[str, object] | None:
-        """The document's data; None if nothing was left to be read."""
-        try:
-            return self._document()
-        except Stop:
-            return None
-        except yaml.YAMLError as error:
-            self._findings.syntax_error(_complaint(error))
-            return None
-
-    def _document(self) -> dict[str, object]:
-        self._next()  # the stream's start
-        if type(self._next()) is yaml.StreamEndEvent:
-            raise self._findings.stop(0, "the file is empty", codes.EMPTY, self._start)
-        top = self._next()
-        data = self._node(top, 0)
-        if data is None:
-            raise self._findings.stop(0, "the file is empty", codes.EMPTY, self._start)
-        if not isinstance(data, dict):
-            kind = "a list" if isinstance(data, list) else "a single value"
-            message = f"the top level is {kind}, not a mapping"
-            raise self._findings.stop(_at(top), message, codes.NOT_A_MAPPING, self._start)
-        self._next()  # the document's end
-        following = self._next()
-        if type(following) is yaml.DocumentStartEvent:
-            hint = "a manifest is one document: remove the line `---`, or split the file"
-            message = "a second document begins here"
-            raise self._findings.stop(_at(following), message, codes.SECOND_DOCUMENT, hint)
-        return data
-
-    # --- nodes --------------------------------------------------------------------------------------------------------
-
-    def _node(self, event: _Event, depth: int) -> object:
-        """Any value. `depth` counts the lists and mappings around it."""
-        if type(event) is yaml.AliasEvent:
-            return self._alias(event, depth)
-        if event.tag is not None and not (type(event) is yaml.ScalarEvent and event.tag == _STR):
-            self._findings.bad_tag(_at(event), event.tag)
-        if event.anchor is None:
-            return self._content(event, depth)
-        mark = self._anchors.open(event.anchor, len(self._nodes), depth)
-        value = self._content(event, depth)
-        self._anchors.close(mark, value, len(self._nodes))
-        return value
-
-    def _content(self, event: _Event, depth: int) -> object:
-        kind = type(event)
-        if kind is yaml.ScalarEvent:
-            self._nodes.append(_at(event))
-            return self._scalar(event)
-        self._anchors.enter(depth + 1, _at(event))
-        return self._mapping(event, depth + 1) if kind is yaml.MappingStartEvent else self._list(event, depth + 1)
-
-    def _alias(self, event: _Event, depth: int) -> object:
-        node = len(self._nodes)
-        self._nodes.append(_at(event))
-        anchored = self._anchors.follow(event.anchor, node, depth, _at(event))
-        if anchored is None:
-            return None
-        self._positions.alias(node, anchored.node)
-        return anchored.value
-
-    def _scalar(self, event: _Event) -> Scalar:
-        text: str = event.value
-        if not event.implicit[0]:
-            return text
-        if text and text[0] not in FIRST:
-            return self._shared(text, text)
-        try:
-            return resolve(text)
-        except BadNumber as bad:
-            self._findings.add(_at(event), str(bad), codes.BAD_NUMBER, "quote it if it is text")
-            return None
-
-    def _list(self, start: _Event, depth: int) -> list[object]:
-        nodes, following, scalar, end = self._nodes, self._next, yaml.ScalarEvent, yaml.SequenceEndEvent
-        node = len(nodes)
-        nodes.append(_at(start))
-        items: list[object] = []
-        while True:
-            event = following()
-            kind = type(event)
-            if kind is end:
-                break
-            if kind is scalar and event.anchor is None and event.tag is None:
-                nodes.append(event.start_mark.index)
-                items.append(self._scalar(event))
-            else:
-                items.append(self._node(event, depth))
-        self._positions.close(node)
-        if len(self._words) > _MOST_WORDS:
-            self._shared = self._words.get
-        return items
-
-    def _mapping(self, start: _Event, depth: int) -> dict[str, object]:
-        # Most of a manifest is read by this loop: it does the ordinary case itself and leaves the rest to _odd_pair.
-        nodes, following, scalar, end = self._nodes, self._next, yaml.ScalarEvent, yaml.MappingEndEvent
-        shared = self._shared
-        node = len(nodes)
-        nodes.append(_at(start))
-        data: dict[str, object] = {}
-        keys: list[int] = []
-        mapping = _Open(data, keys, [])
-        while True:
-            event = following()
-            kind = type(event)
-            if kind is end:
-                break
-            if kind is not scalar or event.value in _ODD_KEYS or event.anchor is not None or event.tag is not None:
-                self._odd_pair(mapping, event, depth)
-                continue
-            key, key_node = event.value, len(nodes)
-            nodes.append(event.start_mark.index)
-            event = following()
-            kind = type(event)
-            if kind is scalar and event.anchor is None and event.tag is None:
-                nodes.append(event.start_mark.index)
-                text: str = event.value
-                value: object = text
-                if not text or text[0] in FIRST:
-                    value = self._scalar(event)
-                elif event.implicit[0]:
-                    value = shared(text, text)
-            else:
-                value = self._node(event, depth)
-            if key in data:
-                self._duplicate(mapping, key, key_node)
-            else:
-                data[intern(key)] = value
-                keys.append(key_node)
-        self._positions.close(node)
-        if mapping.merges:
-            self._merge(node, mapping)
-        return data
-
-    # --- what is rare in mappings -------------------------------------------------------------------------------------
-
-    def _odd_pair(self, mapping: _Open, event: _Event, depth: int) -> None:
-        """A pair whose key is `<<`, anchored, tagged, or no key at all."""
-        merge = type(event) is yaml.ScalarEvent and event.value == "<<" and event.implicit[0]
-        key_node = len(self._nodes)
-        key = self._odd_key(event, depth)
-        value_node = len(self._nodes)
-        value = self._node(self._next(), depth)
-        if merge:
-            self._note_merge(mapping, _at(event), (value_node, value))
-        elif key in mapping.data:
-            self._duplicate(mapping, key, key_node)
-        elif key is not None:
-            mapping.data[key] = value
-            mapping.keys.append(key_node)
-
-    def _odd_key(self, event: _Event, depth: int) -> str | None:
-        """The key's text; None, and a problem, if it cannot be a key."""
-        if type(event) is yaml.ScalarEvent:
-            self._node(event, depth)
-            if not (event.implicit[0] and is_null(event.value)):
-                return str(event.value)
-            hint = "a key that is really called null needs quotes"
-            self._findings.add(_at(event), "a key is missing or null", codes.BAD_KEY, hint)
-            return None
-        what = {yaml.AliasEvent: "an alias", yaml.MappingStartEvent: "a mapping"}.get(type(event), "a list")
-        self._findings.bad_key(_at(event), what)
-        self._node(event, depth)
-        return None
-
-    def _duplicate(self, mapping: _Open, key: str, key_node: int) -> None:
-        first = mapping.keys[list(mapping.data).index(key)]
-        self._findings.duplicate(self._positions.offset(key_node), key, self._positions.offset(first))
-
-    def _note_merge(self, mapping: _Open, offset: int, merge: tuple[int, object]) -> None:
-        if mapping.merges:
-            self._findings.duplicate(offset, "<<", self._positions.offset(mapping.merges[0][0] - 1))
-        else:
-            mapping.merges.append(merge)
-
-    def _merge(self, node: int, mapping: _Open) -> None:
-        """Takes over what `<<` brings: keys that are written out win, then the earlier of several mappings."""
-        for source, value in self._merged(*mapping.merges[0]):
-            if not isinstance(value, dict):
-                hint = "write <<: *name, or <<: [*one, *two]"
-                self._findings.add(self._positions.offset(source), "`<<` merges mappings only", codes.MERGE, hint)
-                continue
-            keys = self._positions.keys(self._positions.target(source), len(value))
-            for (key, brought), key_node in zip(value.items(), keys, strict=True):
-                if key not in mapping.data:
-                    mapping.data[key] = brought
-                    mapping.keys.append(key_node)
-        self._positions.order(node, mapping.keys)
-
-    def _merged(self, node: int, value: object) -> Iterator[tuple[int, object]]:
-        """The one mapping, or those of a list, each with its node."""
-        if isinstance(value, list):
-            items = self._positions.items(self._positions.target(node), len(value))
-            yield from zip(items, value, strict=True)
-        else:
-            yield node, value
-
-
-def _at(event: _Event) -> int:
-    """Where a node begins: the offset of its first character."""
-    offset: int = event.start_mark.index
-    return offset
-
-
-def _events(text: str) -> Callable[[], _Event]:
-    """The parser: libyaml where PyYAML was built with it, else PyYAML's own."""
-    if yaml.__with_libyaml__:
-        return yaml.CLoader(text).get_event
-    loader: Any = yaml.SafeLoader(text)
-
-    def checked() -> _Event:
-        # Unlike libyaml it lets an escape stand for half a character, which cannot be written anywhere again.
-        event: _Event = loader.get_event()
-        if type(event) is yaml.ScalarEvent and any("\ud800" <= character <= "\udfff" for character in event.value):
-            mark: Any = event.start_mark
-            raise yaml.MarkedYAMLError(problem="invalid Unicode character", problem_mark=mark)
-        return event
-
-    return checked
-
-
-def _complaint(error: yaml.YAMLError) -> SyntaxMessage:
-    if not isinstance(error, yaml.MarkedYAMLError):
-        return SyntaxMessage(str(error), 0)
-    context, mark, context_mark = error.context or "", error.problem_mark, error.context_mark
-    offset = mark.index if mark else 0
-    return SyntaxMessage(error.problem or "", offset, context, context_mark.index if context_mark else None)

@@ -180,7 +180,7 @@ def test_of_thousands_of_problems_the_first_are_explained(many: str) -> None:
 @pytest.mark.parametrize(
     ("code", "absent"),
     [
-        ("import qarunner.manifest.yaml.reader", {"jsonschema", "jinja2"}),
+        ("from qarunner.manifest.yaml import reader; reader.read('', 'a: 1')", {"yaml", "jsonschema", "jinja2"}),
         (
             "from qarunner.manifest.schema import validate as schema; schema.text()",
             {"yaml", "jsonschema"},
