@@ -42,7 +42,7 @@ ENGINE = {
 }
 GROUND = {"signals", "errors", "diagnostics", "decode", "secret", "entry", "text", "paths", "known", "regex"}
 HOMES = {
-    "certifi": {"engine/io/connection.py"},
+    "requests": {"engine/io/transport.py", "engine/io/connection.py"},
     "urllib3": {"engine/io/transport.py", "engine/io/connection.py"},
     "typer": {"cli/"},
     "rich": {"cli/"},

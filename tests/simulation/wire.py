@@ -1,13 +1,14 @@
 """The real transport in virtual time: sockets that are none, behind which the emulated vendors answer in HTTP/1.1.
 
 Only what opens a socket and what wraps it in TLS is replaced. Everything that decides whether a request was sent, and
-what a broken answer means, is the program's own, with urllib3 and http.client below it.
+what a broken answer means, is the program's own, with requests, urllib3 and http.client below it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import json
 import random
 import socket
@@ -31,6 +32,8 @@ from tests.simulation.vendors import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from _typeshed import WriteableBuffer
 
     from qarunner.engine.decide.interpret import Answer
     from qarunner.engine.io.workers import Sender
@@ -151,7 +154,7 @@ class Wire:
 
 @dataclass(eq=False)
 class Socket:
-    """What the program and http.client need of a socket."""
+    """What http.client needs of a socket."""
 
     wire: Wire
     over: bool = False
@@ -175,10 +178,9 @@ class Socket:
     def fileno(self) -> int:
         return -1
 
-    def recv_into(self, buffer: memoryview) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+    def makefile(self, mode: str, *_: object, **__: object) -> io.BufferedReader:
+        del mode
+        return io.BufferedReader(_Raw(self))
 
     def sendall(self, data: bytes) -> None:
         self._heard += data
@@ -230,6 +232,21 @@ class Socket:
             self.wire.break_at(place)
         self.over = True
         return b""
+
+
+class _Raw(io.RawIOBase):
+    def __init__(self, sock: Socket) -> None:
+        super().__init__()
+        self._sock = sock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        room = memoryview(buffer)
+        data = self._sock.read(len(room))
+        room[: len(data)] = data
+        return len(data)
 
 
 def _parsed(data: bytes, vendor: str) -> Asked | None:

@@ -7,27 +7,30 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import errno
 import http.client
 import io
 import ipaddress
 import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import SplitResult, unquote, urlsplit
 
-import certifi
 from msgspec import Struct, field
-from urllib3 import HTTPResponse, PoolManager, ProxyManager
+from requests import PreparedRequest, RequestException
+from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, should_bypass_proxies
+from urllib3 import HTTPResponse, PoolManager
+from urllib3 import exceptions as why
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util import Timeout
 from urllib3.util.ssl_ import create_urllib3_context
 
 from qarunner.errors import UserError
-from qarunner.regex import regex
 from qarunner.vendors.api import Auth, Cause, Fault
 
 if TYPE_CHECKING:
@@ -88,21 +91,32 @@ class Exchange(Struct, kw_only=True):
         self.stage = Stage.SENDING
 
 
+_CURRENT: ContextVar[Exchange] = ContextVar("exchange")
+"""The exchange of this thread. urllib3 makes connections by itself, so that they cannot be handed one."""
+
+
+@contextlib.contextmanager
+def watched(exchange: Exchange) -> Iterator[Exchange]:
+    """While it lasts, connections of `Pools` note in `exchange` how far the request has come."""
+    token = _CURRENT.set(exchange)
+    try:
+        yield exchange
+    finally:
+        _CURRENT.reset(token)
+
+
 MOST_INTERIM = 100
 """So many answers below 200 are read over before the one that counts."""
 
 _INTERIM = range(100, 200)
 _SWITCHING = http.client.SWITCHING_PROTOCOLS
-_WITHOUT_BODY = frozenset({http.client.NO_CONTENT, http.client.NOT_MODIFIED, _SWITCHING})
-
-_LONGEST_LINE = 65_536
-_MOST_HEADERS = 1000
 
 
 class _BoundedReader(io.RawIOBase):
     """Reads from a socket within the time of its exchange, however slowly the other side drips."""
 
-    def __init__(self, sock: socket.socket, exchange: Exchange) -> None:
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, exchange: Exchange) -> None:
+        self._raw = raw
         self._sock = sock
         self._exchange = exchange
         self.is_at_end = False
@@ -110,29 +124,28 @@ class _BoundedReader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  io's own signature
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401  io's own signature
         self._sock.settimeout(self._exchange.next_wait_s())
-        count = self._sock.recv_into(buffer)
+        count: int | None = self._raw.readinto(buffer)
         self.is_at_end = self.is_at_end or count == 0
         return count
 
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        """As http.client asks a socket for what it reads from. The socket itself stays its connection's."""
-        return io.BufferedReader(self)
+    def close(self) -> None:
+        try:
+            self._raw.close()
+        finally:
+            super().close()
 
 
 class _FinalResponse(http.client.HTTPResponse):
-    """An answer that counts. http.client reads over 100 alone, and would take 103 Early Hints for the answer.
+    """An answer that counts. http.client reads over 100 alone, and would take 103 Early Hints for the answer."""
 
-    It also reads headers as those of a mail, which takes longer than all the rest of it. `fields` are by lower case.
-    """
-
-    def __init__(self, sock: socket.socket, *, exchange: Exchange, **options: Any) -> None:  # noqa: ANN401  its own
-        self._reader = _BoundedReader(sock, exchange)
-        super().__init__(self._reader, **options)  # type: ignore[arg-type]
-        self._exchange = exchange
-        exchange.stage = Stage.ANSWER if exchange.sent else Stage.TUNNEL
-        self.fields: dict[str, str] = {}
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:  # noqa: ANN401  http.client's own
+        super().__init__(sock, *args, **options)
+        self._exchange = _CURRENT.get()
+        self._exchange.stage = Stage.ANSWER if self._exchange.sent else Stage.TUNNEL
+        self._reader = _BoundedReader(self.fp.detach(), sock, self._exchange)
+        self.fp = io.BufferedReader(self._reader)
 
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(MOST_INTERIM):
@@ -141,178 +154,126 @@ class _FinalResponse(http.client.HTTPResponse):
                 if not self._exchange.sent:
                     self._exchange.tunnel_status = status
                 return version, status, reason
-            self._read_fields()
+            http.client.parse_headers(self.fp)
         raise http.client.HTTPException(f"more than {MOST_INTERIM} answers below 200, and no other")
 
     def begin(self) -> None:
-        version, self.status, self.reason = self._read_status()
-        if not version.startswith("HTTP/1."):
-            raise http.client.UnknownProtocol(version)
-        self.fields = fields = self._read_fields()
-        self.chunked = fields.get("transfer-encoding", "").lower() == "chunked"
-        self.chunk_left = None
-        length = fields.get("content-length", "")
-        if self.status in _WITHOUT_BODY:
-            self.length = 0
-        else:
-            self.length = int(length) if length.isascii() and length.isdigit() and not self.chunked else None
-        connection = fields.get("connection", "").lower()
-        stays = "close" not in connection and (version == "HTTP/1.1" or "keep-alive" in connection)
-        # What follows an upgrade is no HTTP; and without a length, the end of the connection is the answer's.
-        ends = self.status != _SWITCHING and (self.chunked or self.length is not None)
-        self.will_close = not (stays and ends)
-
-    def _read_fields(self) -> dict[str, str]:
-        """The header, by names in lower case. A line that is no field says nothing."""
-        fields: dict[str, str] = {}
-        name = ""
-        for _ in range(_MOST_HEADERS):
-            line = self.fp.readline(_LONGEST_LINE + 1)
-            if len(line) > _LONGEST_LINE:
-                raise http.client.LineTooLong("header line")
-            if self._reader.is_at_end:
-                raise http.client.HTTPException("the header of the answer is not whole")
-            text = line.decode("latin-1").rstrip("\r\n")
-            if not text:
-                return fields
-            if text[0] in " \t" and name:  # the field before goes on
-                fields[name] += f" {text.strip()}"
-                continue
-            name, colon, value = text.partition(":")
-            name = name.strip().lower() if colon else ""
-            if name:
-                fields[name] = value.strip()
-        raise http.client.HTTPException(f"got more than {_MOST_HEADERS} headers")
-
-    def body(self, most: int) -> bytes:
-        """The whole body, decoded. HTTPException if it is not whole, or longer than so many bytes."""
-        data = _gathered(partial(self.read1, _PIECE), most)
-        if self.length:
-            raise http.client.HTTPException(f"the last {self.length} bytes of the answer are missing")
-        encoding = self.fields.get("content-encoding", "identity")
-        if encoding.lower() == "identity" or not data:
-            return data
-        decoder = HTTPResponse(io.BytesIO(data), {"Content-Encoding": encoding}, preload_content=False)
-        return _gathered(partial(decoder.read1, _PIECE, decode_content=True), most)
+        super().begin()
+        if self._reader.is_at_end:  # http.client takes the end of a connection for the end of a header
+            raise http.client.HTTPException("the header of the answer is not whole")
+        if self.status == _SWITCHING:  # whatever follows is no HTTP
+            self.will_close = True
 
 
-_PIECE = 64 * 1024
+class _Connection(HTTPConnection):
+    """Notes when the first byte of a request is handed over; asking a proxy and TLS are no part of a request."""
 
+    response_class = _FinalResponse
+    _is_connecting = False
 
-def _gathered(read: Callable[[], bytes], most: int) -> bytes:
-    pieces, size = [], 0
-    # What has come, and no more: a plain read waits for a whole piece, however slowly a server drips it.
-    while piece := read():
-        pieces.append(piece)
-        size += len(piece)
-        if size > most:
-            raise http.client.HTTPException(f"the answer is longer than {most} bytes")
-    return b"".join(pieces)
-
-
-_STILL_READABLE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.EPROTOTYPE})
-"""What a server that closes early does to a request: its answer may be there all the same."""
-
-
-class Readable(Protocol):
-    """A body that is read piece by piece."""
-
-    def read(self, size: int, /) -> bytes: ...
-
-
-class _Kept:
-    """One connection to a host, which is kept. As a part of urllib3's pools, which know how it is opened."""
-
-    connection: Any = None
-
-    def ask(
-        self, method: str, head: bytes, file: Readable | None, exchange: Exchange, most: int
-    ) -> tuple[int, dict[str, str], bytes]:
-        """Sends a head with its body, or with a file after it. Returns the answer's status, header and body."""
-        connection = self.connection = self.connection or self._new_conn()  # type: ignore[attr-defined]
+    def connect(self) -> None:
+        self._is_connecting = True
         try:
-            if exchange.fresh or not connection.is_connected:
-                connection.close()
-                connection.timeout = exchange.connect_s
-                connection.response_class = partial(_FinalResponse, exchange=exchange)
-                self._prepare_proxy(connection)  # type: ignore[attr-defined]
-                if connection.is_closed:
-                    connection.connect()
-            _send(connection.sock, head, file, exchange)
-            response = _FinalResponse(connection.sock, exchange=exchange, method=method)
-            response.begin()
-            body = response.body(most)
-        except BaseException:
-            connection.close()
-            raise
-        if response.will_close:
-            connection.close()
-        return response.status, response.fields, body
+            super().connect()
+        finally:
+            self._is_connecting = False
 
-    def close(self) -> None:
-        if self.connection is not None:
-            self.connection.close()
-
-
-def _send(sock: socket.socket, head: bytes, file: Readable | None, exchange: Exchange) -> None:
-    piece = head
-    try:
-        while piece:
+    def send(self, data: Any) -> None:  # noqa: ANN401  http.client's own signature
+        if not self._is_connecting:
+            if self.sock is None:
+                self.connect()
+            exchange = _CURRENT.get()
             exchange.begin_sending()
-            sock.settimeout(exchange.next_wait_s())
-            sock.sendall(piece)
-            piece = b"" if file is None else file.read(_PIECE)
-    except OSError as error:
-        if error.errno not in _STILL_READABLE:
-            raise
+            # urllib3 would send with the time-out of a connect, and break off an upload that stands still.
+            self.sock.settimeout(exchange.next_wait_s())
+        super().send(data)
 
 
-class _Pool(_Kept, HTTPConnectionPool):
-    """A host of this machine."""
+class _TLSConnection(_Connection, HTTPSConnection):
+    """The same over TLS."""
 
 
-class _TLSPool(_Kept, HTTPSConnectionPool):
-    """A host over TLS, through a tunnel where there is a proxy."""
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
 
-    def _prepare_proxy(self, conn: Any) -> None:  # noqa: ANN401  urllib3's own signature
-        if self.proxy is not None:
-            super()._prepare_proxy(conn)
+    def _get_conn(self, timeout: float | None = None) -> Any:  # noqa: ANN401  urllib3's own signature
+        connection = super()._get_conn(timeout)
+        if _CURRENT.get().fresh:
+            connection.close()  # it opens again by itself
+        return connection
 
 
-class Pools:
-    """The connections of one thread: one to each host. Certificates are those of `context`, always."""
+class _TLSPool(_Pool, HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+class Pools(HTTPAdapter):
+    """The connections of one thread, which note how far a request has come.
+
+    Only their pools are those of requests: its adapter and its sessions would find out anew for each request what is
+    the same for all to one host. Certificates are those of `context`, always.
+    """
 
     def __init__(self, context: Callable[[], ssl.SSLContext]) -> None:
         self._context = context
-        self._pools: dict[str, _Kept] = {}
+        self._pools: dict[str, Any] = {}
+        super().__init__(pool_maxsize=1)
 
-    def to(self, origin: str, proxy: str | None) -> _Kept:
-        """The connection to a host."""
-        pool = self._pools.get(origin)
-        if pool is None:
-            pool = self._pools[origin] = cast("_Kept", self._manager(origin, proxy).connection_from_url(origin))
-        return pool
-
-    def _manager(self, origin: str, proxy: str | None) -> PoolManager:
-        context = self._context() if origin.startswith("https:") else None
-        if proxy is None:
-            manager = PoolManager(ssl_context=context)
-        else:
-            basic = basic_of(urlsplit(proxy))
-            headers = {"Proxy-Authorization": basic} if basic else {}
-            manager = ProxyManager(proxy, proxy_headers=headers, proxy_ssl_context=context, ssl_context=context)
-        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
-        return manager
+    def send_over(self, request: PreparedRequest, origin: str, proxy: str | None, exchange: Exchange) -> HTTPResponse:
+        """Sends a request, and returns when the head of its answer is there. Redirects are not followed."""
+        if origin not in self._pools:
+            proxies = {} if proxy is None else {"https": proxy}
+            self._pools[origin] = self.get_connection_with_tls_context(request, verify=True, proxies=proxies)
+        path = request.path_url
+        response: HTTPResponse = self._pools[origin].urlopen(
+            request.method,
+            f"/{path.lstrip('/')}" if path.startswith("//") else path,
+            body=request.body,
+            headers=dict(request.headers),
+            chunked=request.body is not None and "Content-Length" not in request.headers,
+            timeout=Timeout(connect=exchange.connect_s, read=exchange.idle_s),
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+        )
+        return response
 
     def close(self) -> None:
-        for pool in self._pools.values():
-            pool.close()
         self._pools.clear()
+        super().close()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  requests' own signature
+        super().init_poolmanager(*args, **options)
+        _watch(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:  # noqa: ANN401  requests' own signature
+        return _watch(super().proxy_manager_for(proxy, proxy_ssl_context=self._context(), **options))
+
+    def build_connection_pool_key_attributes(
+        self,
+        request: PreparedRequest,
+        verify: Any,  # noqa: ANN401  requests' own signature
+        cert: Any = None,  # noqa: ANN401  requests' own signature
+    ) -> Any:  # noqa: ANN401  requests' own types are private
+        host, options = super().build_connection_pool_key_attributes(request, verify, cert)
+        if host["scheme"] == "https":
+            options["ssl_context"] = self._context()
+        return host, options
+
+
+def _watch(manager: PoolManager) -> PoolManager:
+    manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+    return manager
 
 
 # --- why there is no answer -------------------------------------------------------------------------------------------
 
 CERTIFICATE_HINT = "a private CA's certificate is named by REQUESTS_CA_BUNDLE or SSL_CERT_FILE"
+_NO_REQUEST = (RequestException, why.LocationValueError, why.InvalidHeader)
+"""Nothing can be sent at all, however often it is tried."""
+
 _NO_TLS = frozenset(
     {
         *("WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "HTTP_REQUEST"),
@@ -345,19 +306,19 @@ def fault_of(error: Exception, exchange: Exchange, route: Route) -> Fault:
     if exchange.sent:
         words = _timeout_words(exchange, route) if _is_timeout(error) else _lost_words(error, route)
         return Fault(sent=True, message=words)
+    if isinstance(error, _NO_REQUEST):
+        message = f"cannot be sent to {route.host}: {_innermost(error)}"
+        return Fault(sent=False, final=Cause.REFUSED, message=message)
     if _is_timeout(error):
         return Fault(sent=False, message=_timeout_words(exchange, route))
     if (broken := _tls_error(error)) is not None:
         hint = f"; {CERTIFICATE_HINT}" if isinstance(broken, ssl.SSLCertVerificationError) else ""
         message = f"TLS with {route.host} failed: {_innermost(broken)}{hint}"
         return Fault(sent=False, final=Cause.CONNECTION, message=message)
-    if isinstance(error, ValueError):  # nothing can be sent at all, however often it is tried
-        message = f"cannot be sent to {route.host}: {_innermost(error)}"
-        return Fault(sent=False, final=Cause.REFUSED, message=message)
     if exchange.stage is Stage.TUNNEL and exchange.tunnel_status != _OK:
         return _no_tunnel(error, exchange.tunnel_status, route)
-    where = route.host if route.proxy is None or exchange.stage is Stage.TUNNEL else route.proxy_words
-    what = "TLS with {} failed" if isinstance(error, ssl.SSLError) else "cannot connect to {}"
+    where = route.proxy_words if isinstance(error, why.ProxyError) else route.host
+    what = "TLS with {} failed" if isinstance(error, why.SSLError) else "cannot connect to {}"
     return Fault(sent=False, message=f"{what.format(where)}: {_innermost(error)}")
 
 
@@ -391,7 +352,7 @@ def _timeout_words(exchange: Exchange, route: Route) -> str:
 
 
 def _is_timeout(error: BaseException) -> bool:
-    return any(isinstance(cause, TimeoutError) for cause in _within(error))
+    return any(isinstance(cause, (TimeoutError, why.ReadTimeoutError)) for cause in _within(error))
 
 
 def _tls_error(error: BaseException) -> ssl.SSLError | None:
@@ -442,7 +403,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     def auth_headers(self) -> dict[str, str]:
         headers = {name: self._filled(text) for name, text in self.auth.headers.items()}
         if self.auth.basic is not None:
-            headers["Authorization"] = _basic(*map(self._filled, self.auth.basic))
+            both = ":".join(map(self._filled, self.auth.basic))
+            headers["Authorization"] = f"Basic {base64.b64encode(both.encode()).decode()}"
         return headers
 
     def auth_query(self) -> list[tuple[str, str]]:
@@ -458,47 +420,6 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Endpoint({self.base_url})"
-
-
-class Place(Struct, frozen=True, kw_only=True):
-    """A URL as a request needs it: the server, the header `Host`, and the target, in characters that a URL can have.
-
-    `basic` are the user and the password in it, as a header.
-    """
-
-    origin: str
-    host: str
-    target: str
-    basic: str | None
-
-    @classmethod
-    def of(cls, url: str) -> Place:
-        """ValueError if the URL names no host that could be found."""
-        parts = urlsplit(url)
-        name = (parts.hostname or "").encode("idna").decode("ascii")
-        host = f"[{name}]" if ":" in name else name
-        host += "" if parts.port in {None, _PORTS.get(parts.scheme)} else f":{parts.port}"
-        target = encoded(parts.path + (f"?{parts.query}" if parts.query else ""))
-        return cls(origin=f"{parts.scheme}://{host}", host=host, target=target, basic=basic_of(parts))
-
-
-_PORTS = {"http": 80, "https": 443}
-_BROKEN_ESCAPE = regex(r"%(?![0-9A-Fa-f]{2})")
-
-
-def encoded(target: str) -> str:
-    """A path and a query without characters that no URL can have. Escapes stay, unless one of them is none."""
-    return quote(target, safe="/:@!$&'()*+,;=-._~?" + ("" if _BROKEN_ESCAPE.search(target) else "%"))
-
-
-def _basic(user: str, password: str) -> str:
-    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
-
-
-def basic_of(parts: SplitResult) -> str | None:
-    """The user and the password of a URL as a header says them; None without a user."""
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    return _basic(user, password) if user else None
 
 
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
@@ -538,7 +459,7 @@ class Network(Struct, frozen=True, kw_only=True):
         """The proxy's URL for a URL; no proxy for this machine itself. UserError if it names one that cannot work."""
         if self.proxy is None or is_loopback(urlsplit(url).hostname or ""):
             return None
-        if _goes_direct(urlsplit(url), self.no_proxy):
+        if should_bypass_proxies(url, no_proxy=self.no_proxy):
             return None
         return _proxy_url(self.proxy, self.proxy_variable)
 
@@ -550,25 +471,11 @@ class Network(Struct, frozen=True, kw_only=True):
     def tls_context(self) -> ssl.SSLContext:
         """What certificates are checked with; they always are."""
         context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
-        path = self.bundle or certifi.where()
+        path = self.bundle or DEFAULT_CA_BUNDLE_PATH
         context.load_verify_locations(**{"capath" if Path(path).is_dir() else "cafile": path})
         for folder in self.folders:
             context.load_verify_locations(capath=folder)
         return context
-
-
-def _goes_direct(parts: SplitResult, no_proxy: str) -> bool:
-    """True if NO_PROXY names the host, a domain that it is in, or a network of addresses; `*` stands for all."""
-    host = (parts.hostname or "").rstrip(".")
-    for name in no_proxy.lower().replace(" ", "").split(","):
-        domain = f".{name.lstrip('.')}"
-        if name == "*" or (name and f".{host}".endswith(domain)) or f".{host}:{parts.port}".endswith(domain):
-            return True
-        if "/" in name:
-            with contextlib.suppress(ValueError):  # a name, and no network; or a host that is no address
-                if ipaddress.ip_address(host) in ipaddress.ip_network(name, strict=False):
-                    return True
-    return False
 
 
 def _proxy_url(text: str, variable: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import http.client
 import json
 import math
 import threading
@@ -12,25 +11,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
+import requests
 import urllib3
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from qarunner.decode import Json
 from qarunner.engine.io.connection import (
     Clock,
     Endpoint,
     Exchange,
     Network,
-    Place,
     Pools,
     Route,
     fault_of,
     is_loopback,
-    shown_proxy,
+    watched,
 )
 from qarunner.engine.io.uploads import EMPTY, BuildChanged, ProgressReader, form_around, open_body
 from qarunner.errors import UserError
-from qarunner.regex import regex
 from qarunner.secret import (
     Scrubber,
     key_may_go_to,
@@ -45,7 +44,6 @@ from qarunner.vendors.api import METHODS, AnyRequest, Build, Cause, Fault, Reply
 if TYPE_CHECKING:
     import ssl
 
-    from qarunner.decode import Json
     from qarunner.engine.decide.interpret import Answer
 
 
@@ -80,14 +78,12 @@ _HEADERS = {
 
 
 class _Parcel(Struct, frozen=True, kw_only=True):
-    """What goes over the network, with everything in it that is secret. It has no representation, and is not kept.
+    """What goes over the network, with everything in it that is secret. It has no representation, and is not kept."""
 
-    `head` ends with the body, unless that is a `file`.
-    """
-
-    place: Place
     method: str
-    head: bytes
+    url: str
+    headers: Mapping[str, str]
+    body: Json = None
     file: ProgressReader | None = None
 
     def __repr__(self) -> str:
@@ -159,10 +155,7 @@ class Transport:
         strong = {name: value for name, value in hidden.items() if len(value) >= _STRONG}
         self._scrub_name = self.scrub if strong == hidden else Scrubber(strong)
         # Asked once, by one thread: requests sets a variable of the process while it thinks about NO_PROXY.
-        for url in self.base_urls.values():
-            network.proxy_for(url)  # one that cannot work is said before anything is sent
-        self._ways: dict[str, tuple[Place, Mapping[str, bytes]]] = {}
-        """For each vendor, what is the same for all requests: where they go, and the lines of their header by name."""
+        self._proxies = {url: network.proxy_for(url) for url in self.base_urls.values()}
         self._asking = threading.Lock()
         self._local = threading.local()
         self._context: ssl.SSLContext | None = None
@@ -187,44 +180,16 @@ class Transport:
             reason = f"with its secret, the path {request.path!r} of a request leaves its place"
         if reason is not None:
             return Fault(sent=False, final=Cause.REFUSED, message=reason)
-        timeouts = self._timeouts
+        endpoint, timeouts = self._endpoints[vendor], self._timeouts
+        parcel = _Parcel(
+            method=request.method,
+            url=self._url(endpoint, request),
+            headers={**self._headers(endpoint, key), **dict(request.headers)},
+            body=None if request.body is None else self._revealed(request.body),
+        )
         patience_s = timeouts.create_s if fresh or key is not None else timeouts.read_s
         limit_s = min(limit_s, timeouts.connect_s + patience_s + timeouts.rest_s)
-        try:
-            parcel = self._parcel(vendor, request, key)
-        except ValueError as error:
-            return self._unsendable(self.base_urls[vendor], error)
         return self._answer(parcel, self._exchange(patience_s, limit_s, fresh=fresh))
-
-    def _parcel(self, vendor: str, request: Request, key: str | None) -> _Parcel:
-        """ValueError if it cannot be sent at all."""
-        endpoint = self._endpoints[vendor]
-        if vendor not in self._ways:
-            place = Place.of(endpoint.base_url)
-            self._ways[vendor] = place, _lines({"Host": place.host, **_HEADERS, **endpoint.auth_headers()})
-        place, fixed = self._ways[vendor]
-        more = dict(request.headers)
-        if key is not None and endpoint.idempotency_header:
-            more[endpoint.idempotency_header] = key
-        body = b""
-        if request.body is not None:
-            body = json.dumps(self._revealed(request.body), allow_nan=False).encode()
-            more = {"Content-Type": "application/json", **more}
-        if body or request.method != "GET":
-            more["Content-Length"] = str(len(body))
-        query = urlencode(
-            [*((name, reveal(value, self._secrets)) for name, value in request.query), *endpoint.auth_query()]
-        )
-        # A secret in a path is one part of it, whatever characters it has.
-        path = quote(reveal(request.path, self._secrets), safe="/%:@!$&'()*+,;=-._~")
-        target = f"{place.target}{path}" + (f"?{query}" if query else "")
-        return _Parcel(
-            place=place, method=request.method, head=_head(request.method, target, {**fixed, **_lines(more)}, body)
-        )
-
-    def _unsendable(self, url: str, error: ValueError) -> Fault:
-        message = self.scrub(f"cannot be sent to {shown_proxy(url)}: {error}")
-        return Fault(sent=False, final=Cause.REFUSED, message=message)
 
     def forbidden(self, vendor: str, request: Request) -> str | None:
         """Why a request must not be sent, whatever plan it comes from; None if it may be."""
@@ -254,7 +219,7 @@ class Transport:
         # A store on this machine belongs to a vendor on this machine, which is an emulated one.
         near = is_loopback(parts.hostname or "") and is_loopback(urlsplit(self.base_urls[vendor]).hostname or "")
         if parts.scheme != "https" and not near:
-            message = f"{vendor} gave an upload URL without TLS, at {shown_proxy(url)}"
+            message = f"{vendor} gave an upload URL without TLS, at {parts.netloc}"
             return Fault(sent=False, final=Cause.REFUSED, message=message)
         try:
             opened = open_body(self._builds[path], zipped=upload.file.zipped)
@@ -269,14 +234,7 @@ class Transport:
                 headers["Content-Type"] = f"multipart/form-data; boundary={boundary}"
                 around, method = form_around(upload.form, boundary), "POST"
             body = ProgressReader(file, lambda sent, size: self._sent(name, sent, size), around)
-            headers["Content-Length"] = str(len(body))
-            try:
-                place = Place.of(url)
-                basic = {"Authorization": place.basic} if place.basic else {}
-                head = _head(method, place.target or "/", _lines({"Host": place.host, **headers, **basic}))
-            except ValueError as error:
-                return self._unsendable(url, error)
-            parcel = _Parcel(place=place, method=method, head=head, file=body)
+            parcel = _Parcel(method=method, url=url, headers=headers, file=body)
             return self._answer(parcel, self._exchange(self._timeouts.upload_s, limit_s, fresh=True))
 
     def _connections(self) -> Pools:
@@ -293,30 +251,48 @@ class Transport:
             return self._context
 
     def _answer(self, parcel: _Parcel, exchange: Exchange) -> Answer:
-        place, proxy = parcel.place, None
+        parts = urlsplit(parcel.url)
+        origin, proxy = f"{parts.scheme}://{parts.netloc}", None
         try:
-            proxy = self._network.proxy_for(place.origin)
-            connection = self._connections().to(place.origin, proxy)
-            status, fields, data = connection.ask(parcel.method, parcel.head, parcel.file, exchange, LARGEST_REPLY)
+            proxy = self._proxy_for(origin)
+            request = _prepared(parcel)
+            with watched(exchange), self._connections().send_over(request, origin, proxy, exchange) as response:
+                text = self._text(response)
         except UserError as error:
             return Fault(sent=False, final=Cause.CONNECTION, message=error.message)
-        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
-            route = Route(host=place.host, proxy=proxy, variable=self._network.proxy_variable)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            route = Route(host=parts.netloc, proxy=proxy, variable=self._network.proxy_variable)
             fault = fault_of(error, exchange, route)
             return replace(fault, message=self.scrub(fault.message))
-        # A secret that stands in one of the values stands in all of them together, too.
-        together = "\n".join(fields.values())
-        if self.scrub(together) != together:
-            fields = {name: self.scrub(value) for name, value in fields.items()}
-        return Reply(status=status, text=self._scrubbed(data.decode("utf-8-sig", "replace")), headers=fields)
+        headers = {name.lower(): self.scrub(value) for name, value in response.headers.items()}
+        return Reply(status=response.status, text=text, headers=headers)
 
     def _exchange(self, patience_s: float, total_s: float, *, fresh: bool) -> Exchange:
         connect_s, ends_at = self._timeouts.connect_s, self._clock() + total_s
         return Exchange(clock=self._clock, connect_s=connect_s, idle_s=patience_s, ends_at=ends_at, fresh=fresh)
 
+    def _proxy_for(self, base_url: str) -> str | None:
+        """The proxy to a vendor's host, or to the store that it sends an upload to."""
+        with self._asking:
+            if base_url not in self._proxies:
+                self._proxies[base_url] = self._network.proxy_for(base_url)
+            return self._proxies[base_url]
+
     def _sent(self, name: str, sent: int, size: int) -> None:
         self._uploaded[name] = most = max(sent, self._uploaded.get(name, 0))
         self.watch(name, most, size)
+
+    def _headers(self, endpoint: Endpoint, key: str | None) -> dict[str, str]:
+        headers = {**_HEADERS, **endpoint.auth_headers()}
+        if key is not None and endpoint.idempotency_header:
+            headers[endpoint.idempotency_header] = key
+        return headers
+
+    def _url(self, endpoint: Endpoint, request: Request) -> str:
+        asked = [(name, reveal(value, self._secrets)) for name, value in request.query]
+        query = urlencode([*asked, *endpoint.auth_query()])
+        path = quote(reveal(request.path, self._secrets), safe="/%:@!$&'()*+,;=-._~")
+        return f"{endpoint.base_url}{path}" + (f"?{query}" if query else "")
 
     def _revealed(self, body: Json) -> Json:
         match body:
@@ -329,6 +305,18 @@ class Transport:
                 return [self._revealed(value) for value in body]
             case _:
                 return body
+
+    def _text(self, response: urllib3.HTTPResponse) -> str:
+        """The body, if it is not too long."""
+        chunks: list[bytes] = []
+        size = 0
+        # What has come, and no more: a plain read waits for a whole piece, however slowly a server drips it.
+        while chunk := response.read1(64 * 1024, decode_content=True):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > LARGEST_REPLY:
+                raise urllib3.exceptions.HTTPError(f"the answer is longer than {LARGEST_REPLY} bytes")
+        return self._scrubbed(b"".join(chunks).decode("utf-8-sig", "replace"))
 
     def _scrubbed(self, text: str) -> str:
         """The body without secrets. Only strings inside JSON are touched: a secret of digits must not eat a number."""
@@ -356,21 +344,16 @@ class Transport:
                 return value
 
 
-_NAME, _VALUE = regex(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"), regex(r"[^\r\n\0]*")
-
-
-def _lines(fields: Mapping[str, str]) -> dict[str, bytes]:
-    """The lines of a header, by names in lower case. ValueError for what would be no field, or more than one."""
-    lines = {}
-    for name, value in fields.items():
-        if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
-            raise ValueError(f"the header {name!r} has a character that no header can have")
-        lines[name.lower()] = f"{name}: {value}\r\n".encode("latin-1")
-    return lines
-
-
-def _head(method: str, target: str, lines: Mapping[str, bytes], body: bytes = b"") -> bytes:
-    return b"".join((f"{method} {target} HTTP/1.1\r\n".encode("ascii"), *lines.values(), b"\r\n", body))
+def _prepared(parcel: _Parcel) -> requests.PreparedRequest:
+    """As requests sends it; no cookies are kept, and the credential stands in the headers."""
+    request = requests.PreparedRequest()
+    request.prepare_method(parcel.method)
+    request.prepare_url(parcel.url, None)
+    request.prepare_headers(parcel.headers)
+    request.prepare_body(parcel.file, None, parcel.body)
+    if parcel.file is not None:  # a store's address may hold a user and a password of its own
+        request.prepare_auth(None)
+    return request
 
 
 def key_name(variable: str, key: str) -> str:

@@ -149,7 +149,7 @@ def _quoted(text: str) -> str:
 
 
 class ProgressReader:
-    """A body that says how far it has been read."""
+    """A body that says how far it has been read. `requests` takes its length from `__len__`."""
 
     def __init__(
         self, body: IO[bytes], on_progress: Callable[[int, int], None], around: tuple[bytes, bytes] = EMPTY

@@ -16,12 +16,13 @@ from email.policy import HTTP
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-import certifi
 import pytest
 from msgspec.structs import replace
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
+from qarunner.engine.io import connection as network
 from qarunner.engine.io import transport
-from qarunner.engine.io.connection import Endpoint, Network, Place, checked_url
+from qarunner.engine.io.connection import Endpoint, Network, checked_url
 from qarunner.engine.io.transport import Timeouts
 from qarunner.errors import UserError
 from qarunner.vendors.api import Auth, Cause, Fault, Form, Reply, Request, resolve_refs, resource_ref
@@ -334,49 +335,6 @@ def test_connections_are_kept_unless_a_fresh_one_is_asked_for() -> None:
         assert server.connections == 1
         reply(made.send("v", CREATE, key=None, fresh=True))
         assert server.connections == 2
-
-
-def test_a_host_and_a_path_are_written_in_characters_that_a_url_can_have() -> None:
-    """Escapes of an address stay as they are: it may be signed. Where one of them is none, none of them is."""
-    known = {
-        "https://BÜCHER.example:443/a%2fb?x=%C3%A4#end": ("xn--bcher-kva.example", "/a%2fb?x=%C3%A4"),
-        "http://[::1]:8080/ü b": ("[::1]:8080", "/%C3%BC%20b"),
-        "https://shop.example/100%?x=%41": ("shop.example", "/100%25?x=%2541"),
-    }
-    for url, expected in known.items():
-        place = Place.of(url)
-        assert (place.host, place.target) == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("X-A", "b\r\nX-B: c"), ("X A", "b"), ("X-A\n", "b"), ("", "b"), ("X-A", "日本"), ("X-A", "\0")]
-)
-def test_what_would_be_another_header_is_not_sent(name: str, value: str) -> None:
-    with serving(says(http("{}"))) as server:
-        found = fault(send(server.url, replace(GET, headers=((name, value),))))
-        assert server.connections == 0
-    assert (found.sent, found.final) == (False, Cause.REFUSED)
-    assert found.message.startswith("cannot be sent to 127.0.0.1:")
-
-
-def test_a_header_that_is_odd_is_read_as_far_as_it_says_something() -> None:
-    head = b"HTTP/1.1 200 OK\r\nX-A: b\r\n  c\r\nno field\r\n: x\r\ncontent-LENGTH:2\r\nX-A : d\r\n\r\n{}"
-    with serving(says(head)) as server:
-        found = reply(send(server.url, GET))
-    assert (found.text, found.headers) == ("{}", {"x-a": "d", "content-length": "2"})
-    with serving(says(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1001 + b"\r\n")) as server:
-        assert fault(send(server.url)).message.endswith("got more than 1000 headers")
-    with serving(says(b"HTTP/2 200 OK\r\n\r\n")) as server:
-        assert fault(send(server.url)).sent
-
-
-def test_an_answer_that_says_so_is_the_last_of_its_connection() -> None:
-    for version, field, connections in (("1.1", "close", 2), ("1.0", "", 2), ("1.0", "keep-alive", 1)):
-        head = f"HTTP/{version} 200 OK\r\nContent-Length: 2\r\nConnection: {field}\r\n\r\n"
-        with serving(says(head.encode() + b"{}")) as server, sender(server.url) as made:
-            for _ in range(2):
-                reply(made.send("v", GET, key=None, fresh=False))
-            assert server.connections == connections
 
 
 def test_redirects_are_not_followed_and_the_credential_stays() -> None:
@@ -895,6 +853,19 @@ def test_this_machine_is_never_asked_through_a_proxy(host: str) -> None:
     assert network.proxy_for(f"http://{host}:8080/x") is None
 
 
+def test_many_threads_decide_about_proxies_without_touching_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """requests sets no_proxy in os.environ while it compares hosts, which two threads cannot do at once."""
+    monkeypatch.delenv("no_proxy", raising=False)
+    touched: list[str] = []
+    with (
+        serving(says(http("{}"))) as server,
+        sender(server.url, environ={"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "a"}) as made,
+    ):
+        monkeypatch.setattr(network, "should_bypass_proxies", lambda *_, **__: touched.append("again"))
+        reply(made.send("v", GET, key=None, fresh=True))
+    assert not touched
+
+
 def test_the_usual_variables_name_the_certificates(
     tls: ssl.SSLContext, certificate: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -920,7 +891,7 @@ def test_folders_of_certificates_are_searched_as_openssl_does(
         url = f"https://127.0.0.1:{server.port}"
         for environ in ({"SSL_CERT_DIR": folders}, {"REQUESTS_CA_BUNDLE": str(tmp_path)}):
             assert isinstance(send(url, environ=environ), Reply)
-        alone = {"SSL_CERT_DIR": folders, "REQUESTS_CA_BUNDLE": certifi.where()}
+        alone = {"SSL_CERT_DIR": folders, "REQUESTS_CA_BUNDLE": DEFAULT_CA_BUNDLE_PATH}
         assert isinstance(send(url, environ=alone), Fault), "this one says all that is trusted"
     with pytest.raises(UserError, match=r"SSL_CERT_DIR: .*gone: no such folder"):
         Network.of({"SSL_CERT_DIR": str(tmp_path / "gone")})
