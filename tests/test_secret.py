@@ -167,6 +167,11 @@ def test_case_counts_for_short_ones_alone() -> None:
     assert Scrubber({"A": "AbCdEfG"})("abcdefg AbCdEfG") == f"abcdefg {placeholder('A')}"
 
 
+@pytest.mark.parametrize("code", CODES)
+def test_a_short_secret_is_found_in_codes_which_make_it_longer(code: str) -> None:
+    assert NAME in Scrubber({"TOKEN": "geheim"})(f"is {CODES[code](b'geheim').decode()}.")
+
+
 def test_a_placeholder_stays_whole_whatever_the_secrets_are() -> None:
     scrubber = Scrubber({"secret": "secret", "TOKEN": "TOKEN"})
     text = f"as {NAME} of TOKEN"

@@ -27,6 +27,7 @@ from qarunner.plan.cost import (
     money_data,
     price_of,
     prices_of,
+    total,
     with_retries,
     within,
 )
@@ -150,6 +151,15 @@ def test_a_cost_is_shown_with_its_retries_and_whether_it_is_the_least() -> None:
     assert with_retries(cost("1", "2")) == "1.00 EUR, up to 2.00 EUR with retries"
     assert money_data(cost("1", "2.5")) == {"planned": 1, "up_to": 2.5, "currency": "EUR"}
     assert money_data(cost("1", "2.5", at_least=True))["at_least"] is True
+
+
+def test_costs_of_several_plans_have_a_sum_in_one_currency_alone() -> None:
+    first = Cost(planned=Decimal("1.50"), up_to=Decimal(3), currency="EUR")
+    least = Cost(planned=Decimal("0.25"), up_to=Decimal("0.5"), currency="EUR", at_least=True)
+    assert total([first, least]) == Cost(planned=Decimal("1.75"), up_to=Decimal("3.5"), currency="EUR", at_least=True)
+    assert total([first, first]) == Cost(planned=Decimal(3), up_to=Decimal(6), currency="EUR")
+    assert total([first, replace(first, currency="USD")]) is None
+    assert total([]) is None
 
 
 def test_limits_make_a_budget_tighter_and_never_wider() -> None:
