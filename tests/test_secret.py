@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from qarunner.secret import (
     SEAL_KEY,
+    VALUE_OF,
     Scrubber,
     as_template,
     mask,
@@ -189,6 +190,7 @@ def test_secrets_that_overlap_leave_nothing_of_either() -> None:
     assert longer(f"<{first}-and-more>") == f"<{placeholder('B')}>"
     assert longer(f"<{first}-and>") == f"<{placeholder('A')}>", "the second one is cut"
     assert Scrubber({"A": first, "B": f"{first[5:]}4"})(f"<{first}4>") == f"<{placeholder('A')}>"
+    assert Scrubber({"A": first, "B": f"{first[5:]}4567"})(f"<{first}4>") == f"<{placeholder('A')}>", "cut after one"
 
 
 @given(
@@ -420,6 +422,10 @@ def test_a_reviewer_reads_the_template_that_a_placeholder_came_from() -> None:
     text = f"https://a.example/{placeholder('TOKEN', 'urlencode')}?u={placeholder('USER')}"
     assert as_template(text) == "https://a.example/{{ env.TOKEN | urlencode }}?u={{ env.USER }}"
     assert as_template("{{ env.X }}") == "{{ env.X }}"
+
+
+def test_variables_of_our_own_have_the_names_that_pipelines_set() -> None:
+    assert (SEAL_KEY, VALUE_OF) == ("QARUNNER_SEAL_KEY", "QARUNNER_VAR_")
 
 
 def test_seal_keys_are_separated_by_commas_each_once_and_never_empty() -> None:

@@ -170,7 +170,7 @@ def _places(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
 def _place(statement: ast.stmt) -> Iterator[tuple[str, ast.stmt]]:
     match statement:
         case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):
-            if "TypeAlias" not in ast.unparse(statement):
+            if "TypeAlias" not in (text := ast.unparse(statement)) and "TypeVar" not in text:
                 yield name, statement
         case ast.FunctionDef(decorator_list=[_, *_]):
             yield statement.name, statement
