@@ -200,15 +200,9 @@ class _Needle(NamedTuple):
 
     def length_in(self, text: str, at: int) -> int:
         """How much of it stands in a text from there on; 0 if that is too little."""
-        if text.startswith(self.text, at):
-            return len(self.text)
-        low, high = self.least - 1, len(self.text)
-        while (
-            high - low > 1
-        ):  # the most characters that stand there are at least `low`, if that is enough, below `high`
-            middle = (low + high) // 2
-            low, high = (middle, high) if text.startswith(self.text[:middle], at) else (low, middle)
-        return low if low >= self.least else 0
+        lengths = range(len(self.text) + 1)
+        too_long = bisect.bisect_left(lengths, x=True, key=lambda length: not text.startswith(self.text[:length], at))
+        return too_long - 1 if too_long > self.least else 0
 
 
 def _shortest(words: Iterable[str]) -> list[str]:

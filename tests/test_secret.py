@@ -148,6 +148,17 @@ def test_half_of_a_character_in_json_hides_nothing() -> None:
     assert Scrubber({"TOKEN": HARD})(f"\\ud83d{escaped(HARD)}\\udd11") == f"\\ud83d{NAME}\\udd11"
 
 
+@pytest.mark.parametrize("char", ["\b", "\f", "\n", "\r", "\t"])
+def test_a_secret_with_a_character_that_json_writes_as_a_letter_is_found(char: str) -> None:
+    value = f"s3cr3t{char}/Value{char}{char}+With"
+    assert Scrubber({"TOKEN": value})(json.dumps(f"<{value}>")) == f'"<{NAME}>"'
+
+
+def test_of_a_quoted_text_the_rest_stays_to_the_character() -> None:
+    quoted = MEANINGS["quoted to the last character"]
+    assert Scrubber({"TOKEN": HARD})(quoted(f"ä {HARD} ö")) == f"{quoted('ä ')}{NAME}{quoted(' ö')}"
+
+
 def test_a_beginning_of_twelve_characters_is_a_secret_too() -> None:
     scrubber = Scrubber({"TOKEN": HARD})
     for length in range(8, len(HARD)):
@@ -156,6 +167,13 @@ def test_a_beginning_of_twelve_characters_is_a_secret_too() -> None:
     assert scrubber(f"cut: {quote(HARD[:20], safe='')}…") == f"cut: {NAME}…"
     assert scrubber(f"cut: {HARD[4:]}") == f"cut: {HARD[4:]}", "an end of it is not promised"
     assert Scrubber({"URL": "https://hooks.example/T0/B0/xyz"})("https://hooks.other/") == "https://hooks.other/"
+
+
+@pytest.mark.parametrize("code", ["hex", "base64"])
+def test_a_beginning_of_twenty_four_characters_is_one_in_codes(code: str) -> None:
+    text, scrubber = CODES[code](HARD.encode()).decode(), Scrubber({"TOKEN": HARD})
+    assert scrubber(text[:24]) == NAME
+    assert scrubber(text[:23]) == text[:23]
 
 
 @pytest.mark.parametrize("text", ["ΜΥΣΤΙΚΟΣ", "μυστικος", "μυστικοσ", "ΜΥΣΤΙΚΟΣΩ", "İ ΜΥΣΤΙΚΟΣ"])
@@ -185,6 +203,8 @@ def test_secrets_that_overlap_leave_nothing_of_either() -> None:
     assert scrubber("<abcdefghijklmnopqrst>") == f"<{placeholder('A')}>"
     cut = Scrubber({"A": "abcdefghijkl-and-more", "B": "ghijklmnopqr"})
     assert cut("<abcdefghijklmnopqr>") == f"<{placeholder('A')}>"
+    behind = Scrubber({"A": "abcdefghijkl", "B": "bcdefghijklmnopq"})
+    assert behind("<abcdefghijklmnopq>") == f"<{placeholder('B')}>"
     first = "abcdefghijklmnopqrstuvwxyz-0123"
     longer = Scrubber({"A": first, "B": f"{first[5:]}-and-more"})
     assert longer(f"<{first}-and-more>") == f"<{placeholder('B')}>"
@@ -410,6 +430,12 @@ def test_a_placeholder_stands_for_the_value_in_its_form() -> None:
     assert without_encoding(text) == f"{placeholder('A')}/{placeholder('A')}/{placeholder('B')}/{placeholder('B')}"
     with pytest.raises(KeyError):
         reveal(text, {"A": "a"})
+
+
+def test_bytes_that_are_no_text_are_sent_as_they_are() -> None:
+    values = {"A": b"key-\xff".decode("utf-8", "surrogateescape")}
+    assert reveal(placeholder("A", "urlencode"), values) == "key-%FF"
+    assert reveal(placeholder("A", "b64encode"), values) == base64.b64encode(b"key-\xff").decode()
 
 
 def test_text_without_placeholders_stays_as_it_is() -> None:
