@@ -141,9 +141,12 @@ class _Lead:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
+        self._ready = -1
 
     def send(self, control: socket.socket) -> None:
-        socket.send_fds(self.connected(), [b"+"], [control.fileno()])
+        lead = self.connected()
+        os.read(self._ready, 1)  # its end: the server has imported it all, which a test's patience does not include
+        socket.send_fds(lead, [b"+"], [control.fileno()])
 
     def connected(self) -> socket.socket:
         with self._lock:
@@ -151,20 +154,21 @@ class _Lead:
                 self._socket = self._begin()
             return self._socket
 
-    @staticmethod
-    def _begin() -> socket.socket:
+    def _begin(self) -> socket.socket:
         ours, theirs = socket.socketpair()
+        self._ready, ready = os.pipe()
         # Without this process's variables: a start brings its own, and the interpreter must not have read others.
         environ = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}
         server = subprocess.Popen(
-            [sys.executable, "-P", __file__, str(theirs.fileno())],
+            [sys.executable, "-P", __file__, str(theirs.fileno()), str(ready)],
             env=environ,
-            pass_fds=[theirs.fileno()],
+            pass_fds=[theirs.fileno(), ready],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             cwd="/",
         )
         theirs.close()
+        os.close(ready)
 
         def end() -> None:
             ours.close()
@@ -510,5 +514,6 @@ def _live(start: _Start, line: socket.socket) -> NoReturn:
 if __name__ == "__main__":
     _import_all()
     gc.collect()
+    os.close(int(sys.argv[2]))
     gc.freeze()  # what is there now is in every process, and is not looked at again
     _live(*_Server(socket.socket(fileno=int(sys.argv[1]))).serve())

@@ -86,7 +86,7 @@ def test_shards_for_gitlab_apply_what_was_chosen(stage: Stage) -> None:
     assert ended.code == 0, ended
     pipeline = yaml.safe_load(ended.out)
     assert pipeline.pop("stages") == ["test", "gate"]
-    assert pipeline.pop("variables") == {"QARUNNER_RUNS_DIR": ".qarunner/runs"}
+    assert pipeline.pop("variables") == {"QARUNNER_RUNS_DIR": ".qarunner/runs", "QARUNNER_PIPELINE": "$CI_PIPELINE_ID"}
     gate = pipeline.pop("qarunner gate")
     assert gate["when"] == "always"
     merge = "qarunner report --merge .qarunner/runs --format"
@@ -101,7 +101,7 @@ def test_shards_for_gitlab_apply_what_was_chosen(stage: Stage) -> None:
     words = shlex.split(second["script"][0])
     assert words[:3] == ["qarunner", "apply", "qa-matrix.yml"]
     assert words[3:9] == choice
-    run = ["--run-id", "qa-$CI_PIPELINE_ID-2", "--continue"]
+    run = ["--run-id", "qa-$QARUNNER_PIPELINE-2", "--continue"]
     assert words[9:] == ["--shard", "2/2", *run, "--report", "junit=qarunner-2.xml"]
     assert second["artifacts"] == {
         "when": "always",

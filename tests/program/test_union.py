@@ -156,8 +156,9 @@ def test_the_pipeline_of_gitlab_ends_with_one_gate_over_all(begin: Begin) -> Non
     jobs = [name for name in pipeline if name.startswith("qarunner ")]
     assert jobs == [f"qarunner {SHOP}", f"qarunner {API}", "qarunner gate"]
     environ = {"CI_PIPELINE_ID": "7", **pipeline["variables"]}
+    assert environ.pop("QARUNNER_PIPELINE") == "$CI_PIPELINE_ID"
     for name in jobs[:2]:
-        words = [word.replace("$CI_PIPELINE_ID", "7") for word in shlex.split(pipeline[name]["script"][0])]
+        words = [word.replace("$QARUNNER_PIPELINE", "7") for word in shlex.split(pipeline[name]["script"][0])]
         assert stage.run(*words[1:], "--poll-interval", "20ms", **environ).code == 0
     gate = shlex.split(pipeline["qarunner gate"]["script"][0].partition(";")[2].partition("||")[0])
     assert stage.run(*gate[1:], **environ).code == 0
