@@ -212,7 +212,7 @@ def _checked(read: LoadedManifest, manifest: Manifest) -> CheckedManifest:
     evaluated = evaluate(manifest, rows, nothing_set(len(rows)))
     decided = check_conditions(manifest, rows, evaluated)
     asked = {problem.place for problem in decided}  # of a secret in a condition, its template says the same again
-    problems = [*check_rows(manifest, rows), *decided, *unknown]
+    problems = [*check_rows(manifest, rows, are_sound=read.sound is None), *decided, *unknown]
     problems += [problem for problem in evaluated.problems if problem.place not in asked]
     # Of a faulty entry not all rows are known: whatever names one of them may be right.
     problems += check_needs(manifest, rows, missing)

@@ -513,13 +513,17 @@ class RowLocator:
 # --- the rules for a whole row ----------------------------------------------------------------------------------------
 
 
-def check_rows(manifest: Manifest, rows: Sequence[Row]) -> tuple[Diagnostic, ...]:
+def check_rows(manifest: Manifest, rows: Sequence[Row], *, are_sound: bool = False) -> tuple[Diagnostic, ...]:
     """What the schema says of merged rows, such as that each has one selection; templates are still allowed.
 
-    The same problem in several variants of an entry is reported once.
+    `are_sound`: it has nothing against their layers. The same problem in several variants of an entry is reported once.
     """
     different = one_of_each(rows)
-    problems = [problem for row in different for problem in row_problems(manifest, row, row.data)]
+    problems: list[Diagnostic] = []
+    for row in different:
+        layers = [manifest.section(path) for path in row.layers] if are_sound else ()
+        if not schema.is_valid_row(row.data, layers=layers):
+            problems += row_problems(manifest, row, row.data)
     return in_order([*problems, *(problem for row in different for problem in _unappended(manifest, row))])
 
 

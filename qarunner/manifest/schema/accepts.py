@@ -211,6 +211,8 @@ def validators(*, templates: bool) -> dict[str, Callable[[object], object]]:
     def f200(v): return (isinstance(v, list) and (len(v) <= 20 and all(map(f199, v))))
     def f201(v): return ((isinstance(v, dict) and ('version' in v and members(v, t35, free=p22))) and (('include' in v or 'matrix' in v) and _vendorOfDefaults(v)))
     def f202(v): return ((('matrix' not in v or (isinstance(v['matrix'], list) and (v['matrix'] and all(map(_entry, v['matrix']))))) and (('include' in v or 'matrix' in v) and _vendorOfDefaults(v))) if isinstance(v, dict) else True)
+    def f203(v): return (isinstance(v, dict) and members(v, t33))
+    def f204(v): return ((('id' in v and 'vendor' in v) and ((_oneSelectionAtMost(v) if _chosenByOptions(v) else (bool('test_ids' in v) + bool('category_ids' in v) + bool('tags' in v) + bool('tests' in v) + bool('categories' in v) == 1)) and _noEstimate(v) and _ownVendor(v))) if isinstance(v, dict) else True)
     t0 = {'default': f11, 'format': f12, 'enum': f13, 'pattern': _text, 'secret': f14, 'description': _text}
     t1 = {'append': f21}
     t2 = {'web_url': _url, 'binary_url': _url, 'binary': _text, 'target_id': _text, 'bundle_id': _text, 'environment': _text}
@@ -247,4 +249,4 @@ def validators(*, templates: bool) -> dict[str, Callable[[object], object]]:
     t33 = {'id': _rowId, 'name': _textOrNothing, 'description': _textOrNothing, 'labels': _labels, 'owner': _textOrNothing, 'vendor': _vendor, 'platform': _platform, 'target': _target, 'test_ids': _testIds, 'category_ids': _categoryIds, 'tags': _tags, 'tests': _testNames, 'categories': _categoryNames, 'artifacts': _artifacts, 'options': _options, 'timeout': _timeout, 'allow_failure': _allowFailure, 'retries': _retries, 'quarantine': _wholeQuarantine, 'estimate': _estimate, 'needs': _needs, 'if': _allowFailure, 'paths': _paths}
     t34 = {'format': f197, 'path': f198}
     t35 = {'version': f108, 'name': _text, 'requires': f191, 'env': f192, 'vars': f100, 'vendors': f120, 'defaults': f101, 'include': f194, 'profiles': f195, 'matrix': f196, 'gate': f104, 'reports': f200, 'budget': f123}
-    return {'manifest': f201, 'entry': _entry, 'variant': _variant, 'defaults': f101, 'row': _row, 'base': _base, 'matrix': f202}
+    return {'manifest': f201, 'entry': _entry, 'variant': _variant, 'defaults': f101, 'row': _row, 'base': _base, 'matrix': f202, 'values': f203, 'rules': f204}

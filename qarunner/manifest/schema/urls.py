@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -54,9 +55,12 @@ def misfits(row: dict[str, object]) -> Iterator[tuple[tuple[str, str], str, str]
 def misfit(text: str) -> tuple[str, str] | None:
     """Why the host or the port of an http URL is invalid, and what helps. What is not known yet may be right."""
     match = _AUTHORITY.match(text)
-    if match is None:
-        return None
-    authority = match[1].rpartition("@")[2]
+    return None if match is None else _misfit(match[1].rpartition("@")[2])
+
+
+@lru_cache(maxsize=1024)
+def _misfit(authority: str) -> tuple[str, str] | None:
+    """Most URLs of a matrix lead to one host."""
     foreign = _FOREIGN.search(authority)
     if foreign is not None:
         name = foreign[1] or foreign[2] or "NAME"
@@ -74,7 +78,11 @@ def misfit(text: str) -> tuple[str, str] | None:
 def out_of_reach(text: str) -> str | None:
     """The host of an http URL that no other machine can reach: this machine, or an address of a private network."""
     match = _AUTHORITY.match(text)
-    authority = match[1].rpartition("@")[2] if match else ""
+    return None if match is None else _private_host(match[1].rpartition("@")[2])
+
+
+@lru_cache(maxsize=1024)
+def _private_host(authority: str) -> str | None:
     if not authority or holds_template(authority) or MASK in authority:
         return None
     host = unquote(_PORT.fullmatch(authority)[1]).strip("[]").rstrip(".").lower()  # type: ignore[index]

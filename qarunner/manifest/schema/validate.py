@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from qarunner.decode import Json, children
 from qarunner.diagnostics import Diagnostic, Locator, Path, problem
-from qarunner.entry import ENTRY_KEYS, NameKind, TargetKind
+from qarunner.entry import ENTRY_KEYS, EXPANDING_KEYS, NameKind, TargetKind
 from qarunner.manifest import codes
 from qarunner.manifest.schema.explain import SchemaError, once
 from qarunner.manifest.schema.urls import misfits
@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 # Whether anything is wrong, `accepts.py` decides in microseconds; only then jsonschema is asked what.
 
 
-Part: TypeAlias = Literal["manifest", "entry", "variant", "defaults", "row", "base", "matrix"]
+Part: TypeAlias = Literal["manifest", "entry", "variant", "defaults", "row", "base", "matrix", "values", "rules"]
 """What data can be checked as. A row is an entry laid over the defaults, with one of its variants. "matrix" is a
-manifest of which only the matrix counts."""
+manifest of which only the matrix counts. "values" is a row of which each value counts by itself, "rules" is all else
+that holds for a row."""
 
 
 _NAME = "qa-matrix.schema.json"
@@ -84,6 +85,31 @@ def is_valid(data: object, *, part: Part = "manifest", templates: bool = True) -
     )
 
 
+def is_valid_row(
+    row: dict[str, object],
+    before: Mapping[str, object] | None = None,
+    *,
+    layers: Iterable[Mapping[str, object]] = (),
+    templates: bool = True,
+) -> bool:
+    """The same for a row, where it was valid `before` it was evaluated, or all `layers` are that it was merged from.
+
+    A value that is still the very same object is not looked at again; rules about several keys are.
+    """
+    accepts = accepting(templates=templates)
+    new = row if before is None else {key: value for key, value in row.items() if before.get(key, _ABSENT) is not value}
+    for layer in layers:
+        new = {key: value for key, value in new.items() if layer.get(key, _ABSENT) is not value or key in _WIDER}
+    return bool(accepts["values"](new) and accepts["rules"](row)) and _is_unicode(new) and not any(misfits(new))
+
+
+_ABSENT = object()
+
+
+_WIDER = frozenset({"quarantine", "target", *EXPANDING_KEYS})
+"""Keys of which a layer takes what a whole row does not."""
+
+
 def _is_unicode(data: object) -> bool:
     try:
         msgspec.json.encode(data)
@@ -111,7 +137,17 @@ def definition(part: Part, *, templates: bool = True) -> dict[str, object]:
     if part == "matrix":
         properties = cast("dict[str, object]", whole["properties"])
         return {"properties": {part: properties[part]}, "allOf": whole["allOf"], "$defs": definitions}
-    return {"$schema": whole["$schema"], "$id": whole["$id"], "$ref": f"#/$defs/{part}", "$defs": definitions}
+    head = {"$schema": whole["$schema"], "$id": whole["$id"], "$defs": definitions}
+    if part in _OF_ROWS:
+        row = cast("dict[str, object]", definitions["row"])
+        return {**head, **{key: rule for key, rule in row.items() if (key in _VALUES) is _OF_ROWS[part]}}
+    return {**head, "$ref": f"#/$defs/{part}"}
+
+
+_OF_ROWS = {"values": True, "rules": False}
+
+
+_VALUES = frozenset({"type", "properties", "additionalProperties"})
 
 
 @cache

@@ -630,8 +630,8 @@ class _Evaluation:
             shown = {key: value for key, value in shown.items() if key != _CONDITION}
         shown = _without_secrets(shown) if masked else shown
         templates = row.id in self._unknown
-        # To say what the schema has against a row takes much longer than to ask whether there is something.
-        if not schema.is_valid(shown, part="row", templates=templates):
+        before = None if row is written else written.data  # all that is wrong with that has been said
+        if not schema.is_valid_row(shown, before, templates=templates):
             yield from row_problems(self._manifest, written, shown, templates=templates)
 
     def _fill(

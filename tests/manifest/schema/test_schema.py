@@ -9,7 +9,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import jsonschema_rs
 import pytest
@@ -20,6 +20,7 @@ from qarunner.diagnostics import in_order
 from qarunner.errors import ManifestError
 from qarunner.manifest import codes as fault_codes
 from qarunner.manifest.schema import validate as schema
+from qarunner.manifest.schema.urls import misfits
 from qarunner.manifest.yaml import reader as document
 from tests.amount import examples, no_long_time
 
@@ -297,3 +298,36 @@ def test_a_manifest_with_everything_is_valid_as_json_too() -> None:
     data = document.read("qa-matrix.yml", FULL).data
     assert document.read("qa-matrix.json", json.dumps(data)).data == data
     assert schema.faults(data) == ()
+
+
+@examples(5)
+@given(st.randoms(use_true_random=False))
+def test_a_row_is_judged_in_the_same_way_where_only_what_changed_is_looked_at(chance: random.Random) -> None:
+    data = document.read("qa-matrix.yml", FULL).data
+    entry = chance.choice(cast("list[dict[str, object]]", data["matrix"]))
+    layers = [mangled(data["defaults"], "defaults", chance), mangled(entry, "entry", chance)]
+    before = changed({**layers[0], **layers[1]}, chance)
+    row = changed(before, chance)
+    templates = chance.random() < 0.5 or "{" in json.dumps(row)  # else each would have been replaced
+    judged = judge("row", templates).is_valid(row) and not any(misfits(row))
+    assert schema.is_valid(row, part="row", templates=templates) == judged
+    assert schema.is_valid_row(row, layers=layers, templates=templates) == judged
+    if schema.is_valid(before, part="row"):
+        assert schema.is_valid_row(row, before, templates=templates) == judged
+
+
+def mangled(data: object, part: schema.Part, chance: random.Random) -> dict[str, object]:
+    """Something else that is valid, too."""
+    copied = cast("dict[str, object]", copy.deepcopy(data))
+    other = copy.deepcopy(copied)
+    for _ in range(chance.randint(0, 2)):
+        mangle(other, chance)
+    return other if schema.is_valid(other, part=part) else copied
+
+
+def changed(row: dict[str, object], chance: random.Random) -> dict[str, object]:
+    """Some values are new objects, all others are shared."""
+    mangled = copy.deepcopy(row)
+    for _ in range(chance.choice([0, 1, 1, 2])):
+        mangle(mangled, chance)
+    return {key: row[key] if key in row and repr(row[key]) == repr(value) else value for key, value in mangled.items()}
