@@ -60,20 +60,29 @@ def _keys_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return mapping
 
 
+_decode = json.JSONDecoder(object_pairs_hook=_keys_once).decode
+
+
 class JsonReader:
     """A place in plain data. Methods without `_or` raise UnexpectedData, naming the path."""
 
-    __slots__ = ("name", "value")
+    __slots__ = ("_above", "_step", "value")
 
-    def __init__(self, value: object, name: str = "$") -> None:
+    def __init__(self, value: object, name: str = "$", above: JsonReader | None = None) -> None:
         self.value = value
-        self.name = name
+        self._step = name
+        self._above = above
+
+    @property
+    def name(self) -> str:
+        """The path, which an error alone asks for: most values are as they were promised."""
+        return self._step if self._above is None else f"{self._above.name}{self._step}"
 
     @classmethod
     def parse(cls, text: str, name: str = "$") -> JsonReader:
         """Reads JSON text; UnexpectedData if it is none."""
         try:
-            return cls(json.loads(text, object_pairs_hook=_keys_once), name)
+            return cls(_decode(text), name)
         except _KeyTwiceError as error:
             raise UnexpectedData(f"{name}: the key {str(error)[:_SHOWN]!r} stands twice in one object") from error
         except (ValueError, RecursionError) as error:
@@ -87,7 +96,7 @@ class JsonReader:
     def get(self, key: str) -> JsonReader:
         """The value under a key; null where there is none or where this is no object."""
         value = self.value.get(key) if isinstance(self.value, dict) else None
-        return JsonReader(value, f"{self.name}.{key}")
+        return JsonReader(value, f".{key}", self)
 
     def has(self, key: str) -> bool:
         return isinstance(self.value, dict) and self.value.get(key) is not None
@@ -102,7 +111,7 @@ class JsonReader:
         if not isinstance(self.value, list):
             raise self.fail("a list")
         for index, element in enumerate(self.value):
-            yield JsonReader(element, f"{self.name}[{index}]")
+            yield JsonReader(element, f"[{index}]", self)
 
     def items_or_none(self) -> Iterator[JsonReader]:
         """The elements of a list; nothing where there is no list."""

@@ -174,7 +174,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def call(self, job: Job, entries: Mapping[str, Entry]) -> Call:
         """What the adapter is asked with when it reads this job's replies."""
         return Call(
-            entries=tuple(entries[entry] for entry in job.entries),
+            entries=tuple(map(entries.__getitem__, job.entries)),
             settings=self.vendors[job.vendor].settings,
             metadata=self.metadata,
         )

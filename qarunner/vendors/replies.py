@@ -14,7 +14,7 @@ from qarunner.secret import placeholder, secret_names, without_encoding
 from qarunner.vendors.api import GOOD, Cause, Metadata, Refusal, Reply, UploadAddress, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 
 _SHOWN = 200
@@ -63,7 +63,7 @@ def check_about(reader: JsonReader, expected: str, what: str = "run") -> None:
 
 def same_id(one: str, other: str) -> bool:
     """UUIDs are the same in either case; a secret's placeholder whatever its form."""
-    return canonical(one) == canonical(other)
+    return one == other or canonical(one) == canonical(other)
 
 
 def canonical(identifier: str) -> str:
@@ -200,10 +200,10 @@ def _words(value: object) -> str:
             return ""
 
 
-def status_body(reply: Reply, refused: Refusal) -> JsonReader:
+def status_body(reply: Reply, refused: Callable[[Reply], Refusal]) -> JsonReader:
     """The body of an answer to a poll; UnexpectedData, in the vendor's words, where it is an error."""
     if not reply.ok:
-        raise UnexpectedData(f"no status: {refused.message}")
+        raise UnexpectedData(f"no status: {refused(reply).message}")
     return reply.json()
 
 

@@ -138,6 +138,7 @@ class Journal:
         self._chain = chain
         self._requests = self._counted = requests
         """Lines before a request: those that are written, and those that are counted beside the journal."""
+        self._count_fd: int | None = None
         self._unsynced: list[bytes] = []
         """Events that are written, and have to be on disk before the next step."""
         self._lost: JournalLost | None = None
@@ -164,7 +165,7 @@ class Journal:
         try:
             _write_private(made / PLAN, plan)
             _write_private(made / JOURNAL, line)
-            _write_count(made / REQUESTS, 0, create=True)
+            _write_private(made / REQUESTS, _COUNT % 0)
             _sync_folder(made)
             _name(made, folder)
         except OSError as error:
@@ -208,11 +209,11 @@ class Journal:
 
         JournalLost if it cannot. Without `wait`, that is left to `sync`.
         """
-        bodies, lines, chain = [ev.to_line(event)[:-1] for event in events], b"", self._chain
+        bodies, lines, chain = [ev.to_line(event)[:-1] for event in events], [], self._chain
         for body in bodies:
             line, chain = chain.line(body)
-            lines += line
-        self._append(events, bodies, lines, chain, wait=wait)
+            lines.append(line)
+        self._append(events, bodies, b"".join(lines), chain, wait=wait)
 
     def append_sealed(self, event: ev.Event, keys: Sequence[Key], run_key: bytes) -> None:
         """The same, and seals all that was written so far anew: a person says that it is true."""
@@ -238,7 +239,7 @@ class Journal:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, self._size)
             raise self._lose(error, [*self._unsynced, *bodies]) from error
-        self._unsynced = [] if wait else [*self._unsynced, *waiting]
+        self._unsynced = [] if wait else self._unsynced + waiting
         self._size += len(lines)
         self._chain = chain
         self._requests += _requests(events)
@@ -260,7 +261,9 @@ class Journal:
         """Counts the requests whose lines are on disk. A count that is lost or too small is no harm."""
         if self._requests != self._counted:
             with contextlib.suppress(OSError):
-                _write_count(self.folder / REQUESTS, self._requests, create=False)
+                if self._count_fd is None:
+                    self._count_fd = open_own(self.folder / REQUESTS, os.O_WRONLY, create=False)
+                _write_count(self._count_fd, self._requests)
             self._counted = self._requests
 
     def _lose(self, error: OSError, bodies: Sequence[bytes]) -> JournalLost:
@@ -290,7 +293,9 @@ class Journal:
             raise OSError(errno.EIO, "somebody else has changed it")
 
     def close(self) -> None:
-        os.close(self._fd)
+        for fd in (self._fd, self._count_fd):
+            if fd is not None:
+                os.close(fd)
 
     def __enter__(self) -> Self:
         return self
@@ -342,13 +347,13 @@ def _write_private(path: Path, data: bytes) -> None:
         os.close(fd)
 
 
-def _write_count(path: Path, requests: int, *, create: bool) -> None:
-    """Always of the same length, so that it is never half of a number."""
-    fd = open_own(path, os.O_WRONLY, create=create)
-    try:
-        os.write(fd, b"%9d\n" % requests)
-    finally:
-        os.close(fd)
+_COUNT = b"%9d\n"
+"""Always of the same length, so that it is never half of a number."""
+
+
+def _write_count(fd: int, requests: int) -> None:
+    os.lseek(fd, 0, os.SEEK_SET)
+    os.write(fd, _COUNT % requests)
 
 
 def _opened_and_locked(folder: Path, *, reading_will_do: bool = False) -> tuple[int, OSError | None]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -187,7 +188,15 @@ def _next(digest: bytes, data: bytes) -> bytes:
 
 
 def _mac(key: bytes, *parts: bytes) -> bytes:
-    return hmac.digest(key, b"\0".join(parts), "sha256")
+    mac = _keyed(key).copy()
+    mac.update(b"\0".join(parts))
+    return mac.digest()
+
+
+@lru_cache(maxsize=8)
+def _keyed(key: bytes) -> hmac.HMAC:
+    """To set one up takes longer than a line: all lines of a journal have one key."""
+    return hmac.new(key, digestmod="sha256")
 
 
 def _xor(one: bytes, two: bytes) -> bytes:

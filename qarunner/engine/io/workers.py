@@ -58,12 +58,12 @@ class Pool(Protocol):
     def close(self) -> None: ...
 
 
+_SLEEPLESS: int | None = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC_RAW", None))
+
+
 def _awake_or_asleep() -> float:
     """Seconds of a clock that is never set, and that goes on while the machine sleeps."""
-    for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC_RAW"):
-        if hasattr(time, name):
-            return time.clock_gettime(getattr(time, name))
-    return time.monotonic()
+    return time.monotonic() if _SLEEPLESS is None else time.clock_gettime(_SLEEPLESS)
 
 
 class SystemClock:

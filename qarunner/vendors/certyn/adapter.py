@@ -89,7 +89,7 @@ class Certyn(Environments, Lists):
         reply = replies[0]
         if reply.status == _NOT_FOUND and polls < _UNSEEN_POLLS:
             return Running(note="not visible yet")
-        body = answers.status_body(reply, self.refused(reply))
+        body = answers.status_body(reply, self.refused)
         answers.check_about(body.get("runId"), run.id)
         state = body.get("state").text().strip().lower()  # client: the vendor's action compares in lower case
         (entry,) = call.entries

@@ -34,7 +34,7 @@ class DocketQA(Creates, Builds, Lists):
 
     def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:
         (entry,) = call.entries
-        body = answers.status_body(replies[0], self.refused(replies[0]))
+        body = answers.status_body(replies[0], self.refused)
         return results.status(entry, run, body.get("test_run"))
 
     def refused(self, reply: Reply) -> Refusal:

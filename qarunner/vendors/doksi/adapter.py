@@ -139,7 +139,7 @@ class Doksi(Vendor):
         return Request(method="GET", path=f"/runs/{answers.segment(run.id)}")
 
     def read(self, call: Call, run: RemoteRun, replies: Sequence[Reply], *, polls: int) -> Status:
-        body = answers.status_body(replies[0], self.refused(replies[0]))
+        body = answers.status_body(replies[0], self.refused)
         status = body.get("status").text()
         answers.check_about(body.get("run_id"), run.id)
         if answers.word(body.get("status")) not in ENDED:

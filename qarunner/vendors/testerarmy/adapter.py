@@ -153,7 +153,7 @@ class TesterArmy(Creates, Builds, Lists):
         memo, reply = JsonReader(run.memo), replies[0]
         if memo.get("cancelled").value is True and reply.status == _NOT_FOUND:
             return Finished(outcomes={entry.id: never_seen(run)})
-        body = answers.status_body(reply, self.refused(reply))
+        body = answers.status_body(reply, self.refused)
         answers.check_about(body.get("id"), run.id)
         word = status_word(body)
         # assumed: a word that no page knows goes on, until the entry's time is up, unless the run tells of its end.
