@@ -10,7 +10,7 @@ from qarunner.diagnostics import Diagnostic, Path, closest, in_order, warning
 from qarunner.entry import BY_NAME, SelectionKind
 from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
-from qarunner.manifest.expand import RowLocator, SectionLocator, one_of_each
+from qarunner.manifest.expand import SELECTIONS, RowLocator, SectionLocator, one_of_each
 from qarunner.manifest.model import BASE, Manifest, Row
 from qarunner.manifest.rules import KEY, absent_facts
 from qarunner.manifest.schema.urls import out_of_reach
@@ -172,13 +172,18 @@ def _equal_rows(manifest: Manifest, evaluated: Evaluated, reported: set[Path]) -
         if row.path in reported or any(path[0] in _SENT and row.axes for path in unknown):
             continue
         apart = row.point if any(_reads_axes(row.data.get(key)) for key in _APART) else None
-        sent = _as_text([apart, *(row.data.get(key) for key in _SENT_APART)])
+        sent = _as_text([apart, *(_alike(key, row.data.get(key)) for key in _SENT_APART)])
         other = first.setdefault(sent, row)
         if other is not row:
             reported.add(row.path)
             message = f"{row.id} sends the same request as {other.id}, and each is paid for"
             hint = "remove one of them, or let them differ in what is sent"
             yield warning(RowLocator(manifest, row), ("id",), message, code=Code.EQUAL_ROWS, hint=hint)
+
+
+def _alike(key: str, value: object) -> object:
+    """The same tests cost the same in any order."""
+    return sorted(map(str, value)) if key in SELECTIONS and isinstance(value, list) else value
 
 
 def _reads_axes(value: object) -> bool:

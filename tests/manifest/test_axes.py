@@ -350,6 +350,10 @@ WEB = "{{ id: {}, vendor: doksi, platform: web, test_ids: [t], target: {{ web_ur
         ([WEB.format("a", "https://x.example", ", name: '{{ matrix.l }}', axes: { l: [en, de] }")], ["W422"]),
         ([WEB.format("a", "https://x.example", ""), WEB.format("b", "https://x.example", "")], ["W422"]),
         (
+            [WEB.replace("[t]", tests).format(tests[1], "https://x.example", "") for tests in ("[a, b]", "[b, a]")],
+            ["W422"],
+        ),
+        (
             [WEB.format("a", "https://x.example", ", if: '{{ git.branch == matrix.l }}', axes: { l: [en, de] }")],
             [],
         ),

@@ -127,7 +127,11 @@ def test_what_cannot_be_meant_is_refused(paths: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "glob", ["src/**/*.{ts,tsx}", "^src/.*", "!^src/.*", r"src\shop\**", r"src\.ts", "src/{a", "!src/{a,b}/**"]
+    "glob",
+    [
+        *("src/**/*.{ts,tsx}", "^src/.*", "!^src/.*", r"src\shop\**", r"src\.ts", "src/{a", "!src/{a,b}/**"),
+        *("src/(a|b)/**", "!src/a|lib", "~/src", "!~"),
+    ],
 )
 def test_a_pattern_of_another_tool_is_refused(glob: str) -> None:
     entry = f"{{ id: a, vendor: doksi, test_ids: [t], paths: [src/**, '{glob}'] }}"
@@ -141,4 +145,4 @@ def test_a_pattern_of_another_tool_is_refused(glob: str) -> None:
 
 
 def test_a_sign_with_a_meaning_can_be_escaped() -> None:
-    manifest(r"matrix: [{ id: a, vendor: doksi, test_ids: [t], paths: ['app/[locale]/\*', '\!odd', 'a^b'] }]")
+    manifest(r"matrix: [{ id: a, vendor: doksi, test_ids: [t], paths: ['app/[locale]/(shop)/\*', '\!odd', 'a^b'] }]")

@@ -106,13 +106,16 @@ def meant(expected: str, value: object) -> str | None:
     variable = _VARIABLE.search(value)
     if variable and "{{" not in value:
         return f"a variable is declared under env, and read as {{{{ env.{variable[1] or variable[2]} }}}}"
+    if expected.startswith("a URL") and "{{" not in value and re.search(r"\s", value.strip()):
+        return "a space in a URL is written as %20; in a template, {{ … | urlencode }} does it"
     rewritten = _rewritten(expected, value)
     return f"write {rewritten}" if rewritten and rewritten != value else None
 
 
 def _rewritten(expected: str, value: str) -> str | None:
     if expected.startswith("a URL"):
-        return f"https://{value}" if _HOST.fullmatch(value) else None
+        plain = value.strip("\"'“”„«»\u2018\u2019 ")  # quotes of a text processor are no quotes in YAML
+        return f"https://{plain}" if _HOST.fullmatch(plain) else plain if re.match("https?://", plain) else None
     if expected.startswith("a duration"):
         return _duration(value)
     if expected.startswith("a day"):
@@ -446,10 +449,13 @@ def _unknown_key(broken: Broken, key: str, known: Sequence[str]) -> SchemaMessag
     if key in reasons:
         text = f"{key!r} cannot stand here: {reasons[key]}"
         return SchemaMessage(SchemaError(path, text, None, codes.REFUSED_KEY, key=True), path, KEY)
-    near = closest(key.lower().replace("-", "_"), [*known, *reasons])
-    hint = (
-        f"did you mean {near!r}? But {reasons[near]}" if near and near in reasons else _valid_keys(broken, near, known)
-    )
+    near = closest(key.strip().lower().replace("-", "_"), [*known, *reasons])
+    if key != key.strip():
+        hint = f"what stands before {key.strip()!r} is no space in YAML, such as a non-breaking one: write a space"
+    elif near and near in reasons:
+        hint = f"did you mean {near!r}? But {reasons[near]}"
+    else:
+        hint = _valid_keys(broken, near, known)
     fault = SchemaError(path, f"unknown key {short(key)!r}", hint, codes.UNKNOWN_KEY, key=True)
     return SchemaMessage(fault, path, KEY, None if near is None or near in reasons else (*broken.path, near))
 

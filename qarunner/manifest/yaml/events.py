@@ -230,6 +230,9 @@ class _Reader:
         data = self._node(top, 0)
         if data is None:
             raise self._findings.stop(0, "the file is empty", codes.EMPTY, self._start)
+        if isinstance(data, str) and data.startswith("<<<<<<< "):
+            self._findings.syntax_error(SyntaxMessage("a text", _at(top)))
+            raise Stop
         if not isinstance(data, dict):
             kind = "a list" if isinstance(data, list) else "a single value"
             message = f"the top level is {kind}, not a mapping"

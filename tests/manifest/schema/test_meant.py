@@ -27,6 +27,12 @@ ID = "lower-case letters, digits, '.', '_' and '-', beginning with a letter or d
         (DURATION, True, None),
         (DURATION, 30, "write 30s, 30m or 30h"),
         (URL, "localhost:3000/x", "write https://localhost:3000/x"),
+        (URL, "“https://x.example”", "write https://x.example"),
+        (
+            URL,
+            "https://x.example/a b",
+            "a space in a URL is written as %20; in a template, {{ … | urlencode }} does it",
+        ),
         (URL, "ftp://x.example", None),
         (URL, "$BASE/x", "a variable is declared under env, and read as {{ env.BASE }}"),
         (URL, "{{ env.A }}$B", None),

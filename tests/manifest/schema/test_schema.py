@@ -331,3 +331,11 @@ def changed(row: dict[str, object], chance: random.Random) -> dict[str, object]:
     for _ in range(chance.choice([0, 1, 1, 2])):
         mangle(mangled, chance)
     return {key: row[key] if key in row and repr(row[key]) == repr(value) else value for key, value in mangled.items()}
+
+
+def test_a_space_that_is_none_is_named_before_a_key() -> None:
+    (problem,) = problems(
+        "version: 1\nname: t\nmatrix:\n  - id: a\n    vendor: doksi\n    test_ids: [t]\n    \xa0owner: x\n"
+    )
+    assert problem.place.line == 7
+    assert "what stands before 'owner' is no space in YAML" in str(problem.hint)

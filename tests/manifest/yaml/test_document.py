@@ -344,6 +344,7 @@ def test_the_collector_is_as_it_was() -> None:
     [
         ("version: 1\n<<<<<<< HEAD\nname: t\n=======\nname: u\n>>>>>>> x\n", 2, "a merge conflict is left here"),
         ("version: 1\nname: t\n=======\nname: u\n", 3, "a merge conflict is left here"),
+        ("<<<<<<< HEAD\nversion: 1\n=======\nversion: 2\n>>>>>>> x\nname: t\n", 1, "a merge conflict is left here"),
         ("version: 1\nname:\N{NO-BREAK SPACE}t\nmatrix: []\n", 2, "a non-breaking space, which is no space in YAML"),
     ],
 )
