@@ -56,6 +56,11 @@ class Option(Struct, frozen=True, kw_only=True):
     minimum: int | None = None
     apart: tuple[str, str] | None = None
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The only words that it takes, where its metavar lists them: `text|json`."""
+        return tuple(self.metavar.split("|")) if self.metavar and self.metavar == self.metavar.lower() else ()
+
 
 def options_of(cls: type) -> tuple[Option, ...]:
     """The options of a command in the order of its help: what is required first, what many commands know last."""

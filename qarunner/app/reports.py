@@ -86,8 +86,9 @@ def _target_of(word: str, read: Sequence[Path | None]) -> ReportTarget:
     name, equals, path = word.partition("=")
     if not equals or path in {"", "-"}:
         raise UserError(f"--report {word}: not of the form FORMAT=PATH", hint="such as --report junit=qa.xml")
-    form = checked_format(name, "--report")
-    return ReportTarget(format=form, path=_writable(f"--report {word}", Path(path), read), named=True)
+    if name not in FORMATS:
+        raise UserError(f"--report: unknown format {name!r}", hint=choose(name, tuple(FORMATS)))
+    return ReportTarget(format=name, path=_writable(f"--report {word}", Path(path), read), named=True)
 
 
 def planned(plan: Plan) -> tuple[ReportTarget, ...]:
@@ -254,12 +255,6 @@ def _check_place(report: ReportTarget, runs_dir: Path, environ: Mapping[str, str
     if isinstance(answer, Known):
         return []
     return [f"{report.word}: git cannot tell whether it tracks this file: {answer.why}"]
-
-
-def checked_format(name: str, option: str) -> str:
-    if name not in FORMATS:
-        raise UserError(f"{option}: unknown format {name!r}", hint=choose(name, tuple(FORMATS)))
-    return name
 
 
 LONGEST_TEXT = 10_000

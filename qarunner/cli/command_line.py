@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 from msgspec import Struct
 
 from qarunner.app import options as opt
+from qarunner.diagnostics import choose
 from qarunner.errors import UserError
 from qarunner.paths import runs_folder
 
@@ -168,6 +169,28 @@ def program(wanted: str, run: Run) -> Any:  # noqa: ANN401  typer's own class, w
     return typer.main.get_command(app)
 
 
+def options_from(words: list[str]) -> opt.Shown:
+    """What a command line says. UserError for one that is not understood."""
+    read: list[opt.Shown] = []
+
+    def keep(_: Command, options: opt.Shown) -> int:
+        read.append(options)
+        return 0
+
+    try:
+        program(words[0], keep)(args=words, prog_name="qarunner", standalone_mode=False)
+    except misuse() as error:
+        raise UserError(error.format_message()) from error
+    return read[0]
+
+
+def misuse() -> Any:  # noqa: ANN401  a class whose module depends on the version
+    """The class of the errors about a line that is not understood: since 0.26, typer brings a click of its own."""
+    import typer
+
+    return next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
 def _nothing() -> None:
     """Stands for a command that is only named, and for what stands before its name."""
 
@@ -223,12 +246,14 @@ def _parameter(option: opt.Option) -> Parameter:
 
 
 def _value(option: opt.Option, value: object) -> object:
-    """What an option gets. UserError for an option that is given twice and takes one value."""
-    if not isinstance(value, (list, tuple)):
-        return option.default if value is None else value
+    """What an option gets. UserError for a word that it does not know, and for two where it takes one."""
+    values = value if isinstance(value, (list, tuple)) else () if value is None else (value,)
     if option.many:
-        return tuple(value)
-    if len(value) > 1:
-        words = " and ".join(repr(str(word)) for word in value)
+        return tuple(values)
+    if len(values) > 1:
+        words = " and ".join(repr(str(word)) for word in values)
         raise UserError(f"{option.name}: takes one value, got {words}", hint="give it once")
-    return value[0] if value else option.default
+    if option.words and values and values[0] not in option.words:
+        name = option.name or option.key
+        raise UserError(f"{name}: unknown word {values[0]!r}", hint=choose(str(values[0]), option.words))
+    return values[0] if values else option.default

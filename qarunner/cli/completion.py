@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from qarunner.manifest.load import LoadedManifest
 
-SHELLS = ("bash", "zsh", "fish", "powershell")
 FILES = ":files"
 """Instead of candidates: the shell is to complete the name of a file."""
 
@@ -168,9 +167,9 @@ def _typed(named: Mapping[str, Option], words: Sequence[str]) -> list[str]:
 
 def _values(option: Option, words: Sequence[str], begun: str, environ: Mapping[str, str]) -> list[Candidate] | None:
     """What an option or an argument takes, by its own words for it."""
+    if option.words:
+        return _beginning(begun, map(Candidate, option.words))
     what = re.sub(r"[\[\].]", "", option.metavar)
-    if what and what == what.lower():
-        return _beginning(begun, map(Candidate, what.split("|")))
     if what == "FORMAT=PATH":
         from qarunner.report import FORMATS
 

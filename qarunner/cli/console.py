@@ -119,8 +119,6 @@ _BLOCK = 1000
 """Columns of the last line after an error, whose whole text stands above it."""
 _LONGEST_SOURCE = 5000
 _SECTION = "qarunner"
-OUTPUTS = ("text", "json", "github")
-COLOURS = ("auto", "always", "never")
 _CI_WITH_COLOURS = ("GITHUB_ACTIONS", "GITLAB_CI", "BUILDKITE", "TF_BUILD")
 """Their logs show colours, although a job writes into a pipe."""
 _STYLES = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
@@ -462,11 +460,9 @@ def open_console(
     out: TextIO | None = None,
     err: TextIO | None = None,
 ) -> Console:
-    """The console for this process. Without `output`, it is the form that fits. UserError for an unknown one."""
+    """The console for this process. Without `output`, it is the form that fits."""
     if output is None:
         output = "github" if environ.get("GITHUB_ACTIONS") == "true" else "text"
-    if output not in OUTPUTS:
-        raise UserError(f"--output: unknown form {output!r}", hint=f"valid: {', '.join(OUTPUTS)}")
     # A stream that the caller closed is None.
     out, err = out or sys.stdout or _nowhere(), err or sys.stderr or _nowhere()
     for stream in (out, err):
@@ -474,8 +470,6 @@ def open_console(
         if hasattr(stream, "reconfigure"):
             with contextlib.suppress(OSError):  # it flushes: what is full is noticed by the next line
                 stream.reconfigure(errors=_OTHER_MARKS)
-    if color not in {None, *COLOURS}:
-        raise UserError(f"--color: unknown word {color!r}", hint=f"valid: {', '.join(COLOURS)}")
     return Console(
         out=out,
         err=err,

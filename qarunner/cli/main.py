@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qarunner import __version__
-from qarunner.cli.command_line import COMMANDS, Command, after_its_name, overview, program
+from qarunner.cli.command_line import COMMANDS, Command, after_its_name, misuse, overview, program
 from qarunner.cli.console import Console, open_console, silence, unwritten
 from qarunner.errors import ExitCode, Unwritten, UserError, code_of_signal
 from qarunner.paths import working_folder, write_whole
@@ -138,7 +138,7 @@ def _run(arguments: list[str]) -> int:  # noqa: PLR0911  one case a way out
     try:
         return _called(arguments)
     except UserError as error:
-        return failed(open_console(os.environ), error, concludes=_concludes(arguments))
+        return failed(_console_of(arguments), error, concludes=_concludes(arguments))
     except SystemExit as error:  # argparse's own end
         return error.code if isinstance(error.code, int) else int(ExitCode.OK)
     except KeyboardInterrupt as error:
@@ -192,10 +192,14 @@ def _interrupted(arguments: list[str], cause: BaseException | None) -> int:
 def _stopped(arguments: list[str], code: ExitCode, why: str) -> int:
     """The last line of an apply that ended before it could print one."""
     if _concludes(arguments):
-        # The line that was not understood may have asked for data on stdout, where no sentence belongs.
-        as_data = "json" in arguments or "--output=json" in arguments
-        open_console(os.environ, output="json" if as_data else None).conclude(f"qarunner: exit {int(code)}: {why}")
+        _console_of(arguments).conclude(f"qarunner: exit {int(code)}: {why}")
     return int(code)
+
+
+def _console_of(arguments: list[str]) -> Console:
+    """A line that was not understood may have asked for data on stdout, where no sentence belongs."""
+    as_data = _concludes(arguments) and ("json" in arguments or "--output=json" in arguments)
+    return open_console(os.environ, output="json" if as_data else None)
 
 
 def _called(arguments: list[str]) -> int:
@@ -205,13 +209,11 @@ def _called(arguments: list[str]) -> int:
         return _completed(arguments[1:])
     import typer
 
-    # Since 0.26 typer brings a copy of click: the exceptions of click are not always the ones that typer raises.
-    wrong: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
     try:
         result = program(arguments[0], _carried_out)(args=arguments, prog_name="qarunner", standalone_mode=False)
     except typer.Abort as error:
         return _interrupted(arguments, error.__cause__)
-    except wrong as error:
+    except misuse() as error:
         with contextlib.suppress(OSError):  # the last line and the exit code still tell
             _show_misuse(error)
         return _stopped(arguments, ExitCode.USAGE, error.format_message())

@@ -20,7 +20,7 @@ SINGLE = [
 
 def test_an_option_that_takes_one_value_is_not_given_twice(capsys: pytest.CaptureFixture[str]) -> None:
     for command, option in SINGLE:
-        words = ["x"] if command in {"explain", "completion"} else []
+        words = {"explain": ["x"], "completion": ["bash"]}.get(command, [])
         code = run([command, option, "7.5" if option == "--speed" else "7", *words, f"{option}=8"])
         assert code == 2, (command, option)
         assert f"{option}: takes one value, got '7" in capsys.readouterr().err, (command, option)
@@ -38,9 +38,23 @@ def test_what_every_command_knows_stands_before_its_name_or_after(
             assert all(each.name in shown for each in options_of(Shown)), line
 
 
-def test_an_unknown_word_about_colours_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+WORDS = [
+    (command, each, each.words)
+    for command, known in COMMANDS.items()
+    for each in options_of(known.options)
+    if each.words and each.key != "color"
+]
+
+
+def test_an_option_that_takes_one_of_some_words_takes_no_other(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--color", "sometimes", "runs"]) == 2
     assert "--color: unknown word 'sometimes'" in capsys.readouterr().err
+    for command, option, words in WORDS:
+        code = run([command, *([option.name] if option.name else []), f"{words[-1]}s", *["x"][: command == "explain"]])
+        assert code == 2, (command, option)
+        said = capsys.readouterr().err
+        assert f"{option.name or option.key}: unknown word '{words[-1]}s'" in said, (command, option)
+        assert all(word in said for word in words), (command, option)
 
 
 def test_whatever_chooses_a_plan_is_kept_or_said_again() -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from qarunner.app.options import CompletionOptions, options_of
 from qarunner.cli.command_line import COMMANDS
-from qarunner.cli.completion import FILES, SHELLS, Candidate, answer, candidates, script
+from qarunner.cli.completion import FILES, Candidate, answer, candidates, script
 from qarunner.cli.main import run
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def test_a_cursor_within_a_line_quotes_and_breaks_of_words() -> None:
 
 
 def test_the_scripts_ask_this_program(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for shell in SHELLS:
+    for shell in options_of(CompletionOptions)[0].words:
         assert run(["completion", shell]) == 0
         shown = capsys.readouterr().out
         assert shown.strip() == script(shell).strip()

@@ -247,11 +247,6 @@ def test_a_file_that_is_kept_has_no_colours_of_a_log(tmp_path: Path) -> None:
         assert (console.colour_out, console.colour_err) == (False, True)
 
 
-def test_an_unknown_word_for_colours_is_a_usage_error() -> None:
-    with pytest.raises(UserError, match="--color: unknown word 'yes'"):
-        open_console({}, color="yes")
-
-
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "cp437"])
 def test_marks_can_be_told_apart_in_every_encoding(encoding: str) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True)
@@ -281,11 +276,6 @@ def test_quiet_hides_notes_and_nothing_else() -> None:
     console.result("result")
     console.failure(UserError("wrong", hint="do it right"))
     assert written(console) == ("result\n", "warning\nqarunner: error: wrong\n  hint: do it right\n")
-
-
-def test_an_unknown_form_of_output_is_a_usage_error() -> None:
-    with pytest.raises(UserError, match="--output: unknown form 'xml'"):
-        open_console({}, output="xml")
 
 
 PROGRAM = """

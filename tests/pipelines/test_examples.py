@@ -23,6 +23,7 @@ from qarunner.cli.command_line import COMMANDS
 from qarunner.cli.console import open_console
 from qarunner.cli.pipelines import gitlab
 from qarunner.cli.pipelines.arguments import POSITIONAL
+from qarunner.errors import UserError
 from tests.program.conftest import Started
 
 if TYPE_CHECKING:
@@ -246,6 +247,21 @@ def test_the_components_inputs_reach_every_apply(tmp_path: Path, monkeypatch: py
     (script,) = yaml.safe_load(out.getvalue())["qarunner 1/2"]["script"]
     words = "--select=checkout '--select=vendor:doksi,!label:slow' --timeout=45m --fail-fast --quiet"
     assert script.startswith(f"qarunner apply examples/storefront/qa-matrix.yml {words} --shard 1/2 ")
+
+
+def test_the_components_plan_is_that_of_the_applies_with_their_further_arguments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    file = {"INPUT_FILE": "examples/storefront/qa-matrix.yml", "INPUT_SHARDS": "9", "PATH": os.environ["PATH"]}
+    made = []
+    for inputs in ({"INPUT_SELECT": "checkout/web"}, {"INPUT_ARGS": "--select checkout/web"}):
+        out = io.StringIO()
+        assert gitlab.plan(open_console({}, output="text", out=out), {**file, **inputs}) == 0
+        made.append([job for job in yaml.safe_load(out.getvalue()) if job.startswith("qarunner 1/")])
+    assert made == [["qarunner 1/1"]] * 2
+    with pytest.raises(UserError, match="'soon' is not a valid int"):
+        gitlab.plan(open_console({}, output="text", out=io.StringIO()), {**file, "INPUT_MAX_TESTS": "soon"})
 
 
 def test_the_child_pipeline_that_the_component_runs_is_one(tmp_path: Path) -> None:

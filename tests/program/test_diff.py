@@ -233,7 +233,7 @@ def test_another_file_is_a_base_with_or_without_a_repository(repo: Repo) -> None
     [
         (["nope"], "nope: neither a revision of this repository nor a file"),
         (["qa-matrix.yml"], "is the manifest itself"),
-        (["--format", "html"], "unknown format 'html'"),
+        (["--format", "html"], "--format: unknown word 'html'"),
         (["--file", "missing.yml"], "missing.yml: cannot be read"),
     ],
 )

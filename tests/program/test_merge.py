@@ -197,7 +197,7 @@ def test_runs_without_shards_are_joined_if_they_share_no_entry(stage: Stage) -> 
         (["--merge"], "no run was named"),
         (["--merge", "nope"], "nope: neither a run in .qarunner/runs nor a folder with one"),
         (["r1", "r2"], "a report is of one run"),
-        (["--merge", "r1", "--format", "pdf"], "unknown format 'pdf'"),
+        (["--merge", "r1", "--format", "pdf"], "--format: unknown word 'pdf'"),
     ],
 )
 def test_what_cannot_be_joined(stage: Stage, words: list[str], message: str) -> None:

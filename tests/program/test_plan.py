@@ -116,7 +116,7 @@ def test_shards_for_gitlab_apply_what_was_chosen(stage: Stage) -> None:
         (["--shards", "2"], "--shards goes with --format github-matrix or gitlab-ci"),
         (["--format", "gitlab-ci"], "--shards goes with --format github-matrix or gitlab-ci"),
         (["--shards", "0", "--format", "gitlab-ci"], "0 is not in the range"),
-        (["--format", "xml"], "unknown format 'xml'"),
+        (["--format", "xml"], "--format: unknown word 'xml'"),
         (["--shards", "2", "--shard", "1/2", "--format", "gitlab-ci"], "--shards does not go with --shard"),
         (["--branch", "main", "--tag", "v1"], "--tag does not go with --branch"),
         (["-q", "-v"], "--verbose does not go with --quiet"),

@@ -48,7 +48,6 @@ from qarunner.app.runs import (
     uncertain_in,
     verified,
 )
-from qarunner.diagnostics import choose
 from qarunner.engine.decide.attempts import entries_to_retry
 from qarunner.engine.flow.driver import Options
 from qarunner.engine.flow.shutdown import vendors_to_contact
@@ -270,13 +269,7 @@ def cancel(
 # --- before a run begins ----------------------------------------------------------------------------------------------
 
 
-_ON_INTERRUPT = ("cancel", "detach")
-
-
 def engine_options(words: RunOptions, *, detach: bool = False) -> Options:
-    if words.on_interrupt not in _ON_INTERRUPT:
-        hint = choose(words.on_interrupt, _ON_INTERRUPT)
-        raise UserError(f"--on-interrupt: unknown word {words.on_interrupt!r}", hint=hint)
     return Options(
         poll_interval_s=inputs.duration("--poll-interval", words.poll_interval),
         timeout_s=inputs.duration("--timeout", words.timeout),

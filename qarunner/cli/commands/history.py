@@ -23,14 +23,11 @@ if TYPE_CHECKING:
     Results = dict[str, list[tuple[RunRow, ResultRow]]]
 
 VERSION = 1
-FORMATS = ("text", "json")
 _SHOWN = 20
 
 
 def history(console: Console, environ: Mapping[str, str], options: HistoryOptions) -> ExitCode:
     """All entries, those that fail or are flaky first; or one, with its runs and its tests."""
-    if options.form not in FORMATS:
-        raise UserError(f"--format: unknown format {options.form!r}", hint=choose(options.form, FORMATS))
     known = History(options.runs_dir, environ)
     entries = collected((row[1].entry, row) for row in known.results(rehearsal=options.rehearsals))
     if known.trouble:

@@ -82,7 +82,6 @@ def _form(order: ReportOptions) -> str:
 def _check_form(console: Console, order: ReportOptions) -> None:
     """UserError for a format that its reader cannot use."""
     form = _form(order)
-    reporting.checked_format(form, "--format")
     if order.open and form != "html":
         raise UserError(f"--open does not go with --format {form}", hint="it shows the HTML report")
     if order.open and order.merge and order.out is None:

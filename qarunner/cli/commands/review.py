@@ -17,7 +17,7 @@ from qarunner.app.choosing import Hide, Inputs, RowFilter
 from qarunner.app.ci import read_build
 from qarunner.app.git import Repository
 from qarunner.app.planning import manifest_reader, row_filter
-from qarunner.diagnostics import choose, in_order
+from qarunner.diagnostics import in_order
 from qarunner.errors import ExitCode, ManifestError, UserError
 from qarunner.manifest.load import profile_names
 from qarunner.manifest.rules import check_quarantines
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from qarunner.app.options import DiffOptions
     from qarunner.cli.console import Console
     from qarunner.manifest.base import BaseText
-
-
-FORMATS = ("text", "json", "markdown")
 
 
 class _Seen(Struct, frozen=True, kw_only=True):
@@ -60,8 +57,6 @@ class _Earlier(Struct, frozen=True, kw_only=True):
 
 def diff(console: Console, environ: Mapping[str, str], order: DiffOptions) -> ExitCode:
     """Prints what changed. 10 with --exit-code if anything did."""
-    if order.form not in FORMATS:
-        raise UserError(f"--format: unknown format {order.form!r}", hint=choose(order.form, FORMATS))
     file = inputs.find_manifest(order.file)
     seen = _Seen(environ=environ, hide=console.hide)
     now = _reader(file, seen, order.today)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qarunner.cli.completion import SHELLS, script
-from qarunner.diagnostics import choose
-from qarunner.errors import ExitCode, UserError, decisive_code
+from qarunner.cli.completion import script
+from qarunner.errors import ExitCode, decisive_code
 from qarunner.manifest.names import WORDS, shown
 from qarunner.text import LONGEST_NAME, cut, plural, record, table
 
@@ -113,8 +112,6 @@ def _scope(scope: Scope) -> dict[str, object]:
 
 
 def completion(console: Console, _: Mapping[str, str], options: CompletionOptions) -> ExitCode:
-    """Prints the script of a shell. UserError for an unknown shell."""
-    if options.shell not in SHELLS:
-        raise UserError(f"there is no script for {options.shell!r}", hint=choose(options.shell, SHELLS))
+    """Prints the script of a shell."""
     console.document(script(options.shell))
     return ExitCode.OK

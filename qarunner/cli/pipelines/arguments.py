@@ -79,27 +79,6 @@ def _option(option: Option, name: str, text: str, *, quoted: bool) -> Iterator[s
         yield f"--{name}={text}"
 
 
-def values(cls: type, inputs: Mapping[str, str], *, quoted: bool = False) -> dict[str, object]:
-    """The inputs that are options of a command, as the values of its fields."""
-    read: dict[str, object] = {}
-    for option in options_of(cls):
-        name = option.name.removeprefix("--")
-        if name in inputs:
-            read[option.key] = _typed(option, name, inputs[name].strip(), quoted=quoted)
-    return read
-
-
-def _typed(option: Option, name: str, text: str, *, quoted: bool) -> object:
-    if option.kind is bool:
-        return _is_on(name, text)
-    if option.many:
-        return tuple(option.kind(word) for word in _words(text, quoted=quoted))
-    try:
-        return option.kind(text)
-    except ValueError as error:
-        raise UserError(f"{name}: expected a number, got {text!r}") from error
-
-
 def _words(text: str, *, quoted: bool) -> list[str]:
     if not quoted:
         return [line.strip() for line in text.splitlines() if line.strip()]

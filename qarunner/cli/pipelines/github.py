@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from qarunner.app.git import Git
-from qarunner.app.options import ApplyOptions, Shown
-from qarunner.cli.command_line import program
+from qarunner.app.options import ApplyOptions
+from qarunner.cli.command_line import options_from
 from qarunner.cli.console import Console, open_console
 from qarunner.cli.pipelines.arguments import arguments, from_environment
 from qarunner.cli.pipelines.notes import GitHubNotes, NoteError, changes_since, put, result_of
@@ -239,18 +239,11 @@ def _applied(inputs: Mapping[str, str]) -> ApplyOptions:
 
     Words that no apply understands began nothing. What an earlier attempt left is cancelled as the inputs say.
     """
-    read: list[ApplyOptions] = []
-
-    def keep(_: object, options: Shown) -> int:
-        read.append(cast("ApplyOptions", options))
-        return 0
-
     for further in (inputs.get("args", ""), ""):
         with contextlib.suppress(Exception, SystemExit):
             words = arguments("apply", {**{name: inputs.get(name, "") for name in _FOR_A_CANCEL}, "args": further})
-            program("apply", keep)(args=words, prog_name="qarunner", standalone_mode=False)
-            break
-    return read[0] if read else ApplyOptions()
+            return cast("ApplyOptions", options_from(words))
+    return ApplyOptions()
 
 
 # --- the runner's files -----------------------------------------------------------------------------------------------

@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from qarunner.app.options import DEFAULT_RUNS, PlanOptions, ShowOptions
+from qarunner.app.options import DEFAULT_RUNS
 from qarunner.app.saved_plan import plan_of
+from qarunner.cli.command_line import options_from
 from qarunner.cli.commands.plan import tell
 from qarunner.cli.console import Console, open_console
 from qarunner.cli.main import error_boundary
-from qarunner.cli.pipelines.arguments import arguments, from_environment, values
+from qarunner.cli.pipelines.arguments import arguments, from_environment
 from qarunner.cli.pipelines.notes import GitLabNotes, NoteError, changes_since, put
 from qarunner.errors import UserError
 from qarunner.paths import MANIFEST_NAMES
@@ -27,6 +29,8 @@ from qarunner.review.markdown import code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from qarunner.app.options import ApplyOptions
 
 
 FILE = MANIFEST_NAMES[0]
@@ -105,10 +109,8 @@ def plan(console: Console, environ: Mapping[str, str]) -> int:
     if not shards.isdecimal():
         raise UserError(f"shards: expected a whole number, got {shards!r}")
     words = [*([file] if file else []), *arguments("apply", inputs, quoted=True)[1:]]
-    chosen = ShowOptions(
-        file=Path(file) if file else None,
-        **values(PlanOptions, inputs, quoted=True),  # type: ignore[arg-type]
-    )
+    # Nothing is sent from here: of an earlier run that no key verifies, the jobs have to be sure.
+    chosen = replace(cast("ApplyOptions", options_from(["apply", *words])), unsealed=None)
     # What the manifest declares is read from the environment: the component's inputs are not for it.
     of_build = {name: text for name, text in environ.items() if not name.startswith("INPUT_")}
     result = plan_of(chosen, of_build, hide=console.hide)
