@@ -37,6 +37,8 @@ from qarunner.paths import (
     manifest_root,
     nearest_manifest,
     read_regular,
+    refuse_input,
+    write_whole,
 )
 from qarunner.plan.capabilities import misfit
 from qarunner.regex import regex
@@ -266,6 +268,15 @@ def _read_text(option: str, file: Path) -> str:
         raise UserError(f"{option} {file}: is not UTF-8") from error
     except OSError as error:
         raise UserError(f"{option} {file}: cannot be read: {error.strerror}") from error
+
+
+def write_out(path: Path, data: bytes) -> None:
+    """Writes the file that --out names. UserError if it cannot be written."""
+    try:
+        refuse_input(path)
+        write_whole(path, data, device=True)
+    except OSError as error:
+        raise UserError(f"--out {path}: cannot be written: {error.strerror}") from error
 
 
 def overrides(words: Iterable[str]) -> dict[str, str]:

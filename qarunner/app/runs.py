@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from qarunner.app.ci import in_ci, who
 from qarunner.app.git import tracked
+from qarunner.app.reports import credentials_of
 from qarunner.engine.decide.gate import outcome_of
 from qarunner.engine.io.journal import (
     JOURNAL,
@@ -42,7 +43,7 @@ from qarunner.vendors import registry
 from qarunner.vendors.api import GOOD, Cause, Verdict
 
 if TYPE_CHECKING:
-    from qarunner.app.choosing import Earlier
+    from qarunner.app.choosing import Earlier, Hide
     from qarunner.app.files import FileVariable
     from qarunner.app.options import ChoiceOptions, DiffOptions
     from qarunner.engine.state.events import Event
@@ -74,6 +75,22 @@ class StoredRun(Struct, frozen=True, kw_only=True):
     @property
     def rehearsal(self) -> bool:
         return self.plan.rehearsal or self.run.rehearsal
+
+    @property
+    def holds(self) -> bool:
+        """True if a holder of one of the keys that are here has written all of it."""
+        return self.recorded.trust is Trust.HOLDS
+
+    @property
+    def pipeline(self) -> str | None:
+        """The run of the CI that began it."""
+        return self.recorded.started.who.pipeline if self.recorded.started.who is not None else None
+
+    @property
+    def shard(self) -> tuple[int, int] | None:
+        """(1, 4) for the first of four; None if it was started without."""
+        index, _, total = (self.plan.shard or "").partition("/")
+        return (int(index), int(total)) if total else None
 
 
 # --- which one --------------------------------------------------------------------------------------------------------
@@ -190,6 +207,14 @@ def load(folder: Path, secrets: Secrets | None = None) -> StoredRun:
     """A run, read only. UserError if anything in its folder is damaged, or does not belong together."""
     plan = read_plan(folder)
     return _stored(folder, plan, read(folder, secrets.verifying(plan) if secrets else ()))
+
+
+def look_at(folder: Path, environ: Mapping[str, str], hide: Hide) -> StoredRun:
+    """A run for somebody who only reads it. UserError if git tracks it, or it is damaged."""
+    refuse_tracked(folder, environ)
+    stored = load(folder, Secrets(environ=environ))
+    hide(credentials_of(stored.plan, environ))
+    return stored
 
 
 def reopen(folder: Path, secrets: Secrets, *, to_cancel: bool = False) -> tuple[Journal, StoredRun]:

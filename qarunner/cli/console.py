@@ -110,6 +110,8 @@ def size_of(stream: TextIO) -> tuple[int, int]:
     return shutil.get_terminal_size()
 
 
+VERSION = 1
+"""Of the documents for programs."""
 ANNOTATIONS = 10
 """Of a step: GitHub drops what is beyond its bound, in silence (docs.github.com: Workflow commands)."""
 _LONGEST_ANNOTATION = 300
@@ -209,6 +211,13 @@ class Console(Struct, kw_only=True):
     def report(self, text: str) -> None:
         """The same of a text whose parts were cleaned one by one: a secret may be called like an element of XML."""
         self._write(inert_lines(text).rstrip("\n"))
+
+    def answer(self, data: Callable[[], Mapping[str, object]], lines: Iterable[Line]) -> None:
+        """A command's result in the form that was asked for: one document for programs, or lines for people."""
+        if self.output == "json":
+            self.data({"version": VERSION, **data()})
+        else:
+            self.results(lines)
 
     def data(self, data: object) -> None:
         """A result for programs: one JSON document."""
@@ -352,7 +361,7 @@ class Console(Struct, kw_only=True):
             self.problems(error.diagnostics)
             return
         if self.output == "json":
-            self.data({"version": 1, "error": record(error, "message", "hint", "details")})
+            self.data({"version": VERSION, "error": record(error, "message", "hint", "details")})
             return
         self.annotate("error", error.message)
         self.warn(("qarunner: ", styled("error", "red", "bold"), f": {error.message}"))
@@ -365,7 +374,7 @@ class Console(Struct, kw_only=True):
         """All problems, in the chosen form."""
         all_problems = tuple(diagnostics)
         if self.output == "json":
-            self.data({"version": 1, "problems": [as_json(problem) for problem in all_problems]})
+            self.data({"version": VERSION, "problems": [as_json(problem) for problem in all_problems]})
             return
         self.warnings(all_problems)
         errors = sum(problem.severity is Severity.ERROR for problem in all_problems)

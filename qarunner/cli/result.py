@@ -90,8 +90,7 @@ def show(console: Console, summary: Summary, folder: Path, follow: NextCommand |
         show_report(console, summary, "json")
         return
     annotate(console, summary)
-    for line in _text(console, summary, follow or NextCommand.of(folder)):
-        console.result(line)
+    console.results(_text(console, summary, follow or NextCommand.of(folder)))
 
 
 def show_report(console: Console, summary: Summary, form: str) -> None:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from qarunner.app.options import DoctorOptions
     from qarunner.cli.console import Console
 
-VERSION = 1
 _SIGNS = {
     State.OK: ("✓", "green"),
     State.WARNING: ("!", "yellow"),
@@ -35,13 +34,9 @@ def doctor(console: Console, environ: Mapping[str, str], options: DoctorOptions)
         counts[finding.state] += 1
         findings.append(finding)
         if console.output != "json" and (not console.quiet or finding.state is State.PROBLEM):
-            for line in _lines(finding):
-                console.result(line)
+            console.results(_lines(finding))
     ready = not counts[State.PROBLEM]
-    if console.output == "json":
-        console.data({"version": VERSION, "ready": ready, "checks": findings})
-    else:
-        console.result(_verdict(counts))
+    console.answer(lambda: {"ready": ready, "checks": findings}, [_verdict(counts)])
     return ExitCode.OK if ready else ExitCode.USAGE
 
 

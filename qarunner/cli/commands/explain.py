@@ -44,10 +44,7 @@ def explain_code(console: Console, word: str) -> ExitCode:
     page = known.get(word.upper())
     if page is None:
         raise UserError(f"unknown code {word!r}", hint=choose(word.upper(), tuple(known)))
-    if console.output == "json":
-        console.data({"version": 1, **record(page, "code", "title", "text")})
-        return ExitCode.OK
-    console.results(plain(page))
+    console.answer(lambda: record(page, "code", "title", "text"), plain(page))
     return ExitCode.OK
 
 
@@ -56,12 +53,10 @@ def explain_code(console: Console, word: str) -> ExitCode:
 
 def _explain_rows(console: Console, environ: Mapping[str, str], words: ExplainOptions) -> ExitCode:
     explained_rows = explain_rows(words, environ, hide=console.hide)
-    if console.output == "json":
-        console.data({"version": 1, "entries": [_data(row) for row in explained_rows]})
-        return ExitCode.OK
     shown: dict[str, str] = {}
     texts = ([*([""] if number else []), *_text(row, shown)] for number, row in enumerate(explained_rows))
-    console.results(line for text in texts for line in text)
+    lines = (line for text in texts for line in text)
+    console.answer(lambda: {"entries": [_data(row) for row in explained_rows]}, lines)
     return ExitCode.OK
 
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     Results = dict[str, list[tuple[RunRow, ResultRow]]]
 
-VERSION = 1
 _SHOWN = 20
 
 
@@ -37,12 +36,11 @@ def history(console: Console, environ: Mapping[str, str], options: HistoryOption
             hint = choose(options.entry, tuple(entries)) if entries else _why_empty(known, options)
             raise UserError(f"no result of an entry {options.entry!r}", hint=hint)
         entries = {options.entry: entries[options.entry]}
-    if options.form == "json" or console.output == "json":
-        console.data({"version": VERSION, "entries": [_document(name, rows) for name, rows in entries.items()]})
-        return ExitCode.OK
-    for line in _one(entries[options.entry]) if options.entry is not None else _all(entries):
-        console.result(line)
-    if not entries:
+    if options.form == "json":
+        console.output = "json"
+    lines = _one(entries[options.entry]) if options.entry is not None else _all(entries)
+    console.answer(lambda: {"entries": [_document(name, rows) for name, rows in entries.items()]}, lines)
+    if not entries and console.output != "json":
         console.warn(f"no result: {_why_empty(known, options)}")
     return ExitCode.OK
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qarunner.app import saved_plan as saved
+from qarunner.app.files import write_out
 from qarunner.app.options import DEFAULT_RUNS, ShowOptions, chosen_words
 from qarunner.errors import ExitCode, NothingSelected, UserError
 from qarunner.history.durations import recall
@@ -49,7 +50,7 @@ def show_plan(console: Console, environ: Mapping[str, str], options: ShowOptions
     result = saved.plan_of(options, environ, hide=console.hide)
     tell(console, result)
     if options.out is not None:
-        _write(options.out, to_json(result.plan))
+        write_out(options.out, to_json(result.plan))
     _show(console, result, options)
     return ExitCode.CHANGES if options.exit_code and result.plan.jobs else ExitCode.OK
 
@@ -125,13 +126,3 @@ def tell(console: Console, result: PlanResult) -> None:
     console.warnings(result.warnings)
     for remark in result.remarks:
         console.warn(f"qarunner: warning: {remark}")
-
-
-def _write(out: Path, data: bytes) -> None:
-    from qarunner.paths import refuse_input, write_whole
-
-    try:
-        refuse_input(out)
-        write_whole(out, data, device=True)
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot be written: {error.strerror}") from error

@@ -8,18 +8,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from qarunner.app import reports as reporting
 from qarunner.app.history import History
 from qarunner.app.options import NextCommand, ReportOptions
-from qarunner.app.runs import Secrets, StoredRun, doubt, find_run, is_own_rehearsal, load, refuse_tracked, verified
+from qarunner.app.runs import StoredRun, doubt, find_run, is_own_rehearsal, look_at, verified
 from qarunner.cli.result import show_report
 from qarunner.decode import collected
 from qarunner.engine.decide.merge import merged, missing_manifest
 from qarunner.engine.io.journal import JOURNAL, PLAN, by_age
-from qarunner.engine.io.seal import Trust
 from qarunner.errors import ExitCode, UserError
 from qarunner.paths import manifest_from_root, repository_root, working_folder
 from qarunner.report.summary import Summary, headline, summarise
@@ -31,30 +29,9 @@ if TYPE_CHECKING:
 
     from qarunner.cli.console import Console
     from qarunner.engine.state.run import Run
-    from qarunner.plan.model import Plan
 
 
 UNION = "qarunner report --merge --union --manifest apps/shop/qa-matrix.yml --manifest apps/api/qa-matrix.yml RUNS"
-
-
-class Part(Struct, frozen=True, kw_only=True):
-    """A run to be joined. `shard` is (1, 4) for the first of four; None if it was started without."""
-
-    stored: StoredRun
-    shard: tuple[int, int] | None
-
-    @property
-    def run(self) -> Run:
-        return self.stored.run
-
-    @property
-    def holds(self) -> bool:
-        return self.stored.recorded.trust is Trust.HOLDS
-
-    @property
-    def pipeline(self) -> str | None:
-        who = self.stored.recorded.started.who
-        return who.pipeline if who is not None else None
 
 
 def report(console: Console, environ: Mapping[str, str], order: ReportOptions) -> ExitCode:
@@ -94,9 +71,7 @@ def _check_form(console: Console, order: ReportOptions) -> None:
 def _rendered(console: Console, environ: Mapping[str, str], order: ReportOptions, run_id: str | None) -> ExitCode:
     """Renders a report from what is on disk."""
     folder = find_run(order.runs_dir, run_id)
-    refuse_tracked(folder, environ)
-    stored = load(folder, Secrets(environ=environ))
-    console.hide(reporting.credentials_of(stored.plan, environ))
+    stored = look_at(folder, environ, console.hide)
     if not is_own_rehearsal(stored.run, environ) and (why := doubt(stored)) is not None:
         console.warn(f"qarunner: warning: run {stored.folder.name}: {why}")
     follow = NextCommand.of(folder, stored.plan)
@@ -147,11 +122,7 @@ def joined(console: Console, environ: Mapping[str, str], order: ReportOptions) -
     """Renders one report of all runs, and returns what their gate says."""
     if not order.runs:
         raise UserError("--merge: no run was named", hint="qarunner report --merge RUN… or FOLDER…")
-    secrets = Secrets(environ=environ)
-    named = _folders(order.runs_dir, order.runs)
-    for folder in named:
-        refuse_tracked(folder, environ)
-    parts = [_part(console, folder, secrets) for folder in named]
+    parts = [look_at(folder, environ, console.hide) for folder in _folders(order.runs_dir, order.runs)]
     if order.union:
         summary = _united(console, environ, order, parts)
     else:
@@ -166,15 +137,14 @@ def joined(console: Console, environ: Mapping[str, str], order: ReportOptions) -
     return summary.exit_code
 
 
-def _whole(console: Console, parts: Sequence[Part], *, unsealed: bool) -> Run:
+def _whole(console: Console, parts: Sequence[StoredRun], *, unsealed: bool) -> Run:
     """The run of one matrix that its parts make. UserError for parts that do not belong together."""
     parts = _counting(console, parts)
-    believed = [verified(part.stored, unsealed=unsealed) for part in parts]
+    believed = [verified(part, unsealed=unsealed) for part in parts]
     _check(parts)
     for part in parts:
         if not part.run.complete:
-            folder = part.stored.folder
-            follow = NextCommand.of(folder)
+            follow = NextCommand.of(part.folder)
             console.warn(f"qarunner: warning: run {part.run.run_id} is not finished; to go on: {follow.resume()}")
     missing = _missing(parts)
     for index, total in missing:
@@ -184,7 +154,7 @@ def _whole(console: Console, parts: Sequence[Part], *, unsealed: bool) -> Run:
     return whole
 
 
-def _united(console: Console, environ: Mapping[str, str], order: ReportOptions, parts: Sequence[Part]) -> Summary:
+def _united(console: Console, environ: Mapping[str, str], order: ReportOptions, parts: Sequence[StoredRun]) -> Summary:
     """Several matrices as one summary. A manifest without a run has no verdict: never green."""
     groups = _by_manifest(order.manifest, parts)
     _check_alike(parts, _other_build, "of different builds", "join runs of one commit")
@@ -200,14 +170,14 @@ def _united(console: Console, environ: Mapping[str, str], order: ReportOptions, 
     return united(summaries)
 
 
-def _by_manifest(manifests: Sequence[Path], parts: Sequence[Part]) -> dict[str, list[Part]]:
+def _by_manifest(manifests: Sequence[Path], parts: Sequence[StoredRun]) -> dict[str, list[StoredRun]]:
     """The runs of each manifest that has to be there. UserError for a run of another one."""
     if not manifests:
         hint = "name each one, so that a missing run is noticed: --manifest apps/shop/qa-matrix.yml"
         raise UserError("--union: no --manifest was named", hint=hint)
     root = repository_root(working_folder())
     paths = dict.fromkeys(manifest_from_root(path, root) for path in manifests)
-    groups: dict[str, list[Part]] = {path: [] for path in paths}
+    groups: dict[str, list[StoredRun]] = {path: [] for path in paths}
     for part in parts:
         plan = part.run.plan
         keys = [plan.sources.manifest] if plan.sources is not None else []
@@ -223,7 +193,7 @@ def _by_manifest(manifests: Sequence[Path], parts: Sequence[Part]) -> dict[str, 
 
 
 def _check_alike(
-    parts: Sequence[Part], differences: Callable[[Part, Part], Iterable[str]], what: str, hint: str
+    parts: Sequence[StoredRun], differences: Callable[[StoredRun, StoredRun], Iterable[str]], what: str, hint: str
 ) -> None:
     """UserError for runs in which anything differs that has to be the same."""
     first = parts[0]
@@ -250,8 +220,7 @@ def promotion(console: Console, environ: Mapping[str, str], order: ReportOptions
     oldest = now - (duration("--max-age", order.max_age) or now)
     for folder in _folders(order.runs_dir, order.runs) if order.runs else by_age(order.runs_dir):
         try:
-            refuse_tracked(folder, environ)
-            stored = load(folder, Secrets(environ=environ))
+            stored = look_at(folder, environ, console.hide)
             if not _is_of(stored, order) or stored.run.last_at < oldest:
                 continue
             believed = verified(stored, unsealed=False)
@@ -305,22 +274,9 @@ def _run_folders(runs_dir: Path, word: str) -> Iterator[Path]:
         yield from (folder for folder in folders if not folder.name.startswith(".") and (folder / JOURNAL).is_file())
 
 
-def _part(console: Console, folder: Path, secrets: Secrets) -> Part:
-    stored = load(folder, secrets)
-    console.hide(reporting.credentials_of(stored.plan, console.environ))
-    return Part(stored=stored, shard=_shard(stored.plan))
-
-
-def _shard(plan: Plan) -> tuple[int, int] | None:
-    if plan.shard is None:
-        return None
-    index, _, total = plan.shard.partition("/")
-    return int(index), int(total)
-
-
-def _counting(console: Console, parts: Sequence[Part]) -> list[Part]:
+def _counting(console: Console, parts: Sequence[StoredRun]) -> list[StoredRun]:
     """One part for each shard, and one copy of each run: the one that holds, knows the most, or was started last."""
-    copies: dict[str, Part] = {}
+    copies: dict[str, StoredRun] = {}
     for part in sorted(parts, key=lambda part: (part.holds, part.run.last_at)):
         other = copies.get(part.run.run_id)
         if other is not None and other.holds is not part.holds:
@@ -331,7 +287,7 @@ def _counting(console: Console, parts: Sequence[Part]) -> list[Part]:
     return sorted(kept, key=lambda part: (part.shard or (0, 0), part.run.started_at))
 
 
-def _one_of(console: Console, group: Sequence[Part]) -> Part:
+def _one_of(console: Console, group: Sequence[StoredRun]) -> StoredRun:
     """The run that counts of those of one shard: a repeated job leaves several in one run of the CI."""
     able = [part for part in group if part.holds] or list(group)
     able.sort(key=lambda part: part.run.started_at)
@@ -350,15 +306,15 @@ def _one_of(console: Console, group: Sequence[Part]) -> Part:
     return able[-1]
 
 
-def _refuse(console: Console, part: Part) -> None:
+def _refuse(console: Console, part: StoredRun) -> None:
     """A run that cannot be verified is no reason to stop if another run of the same shard holds."""
-    console.warn(f"qarunner: warning: {part.stored.folder} does not count: {doubt(part.stored)}")
+    console.warn(f"qarunner: warning: {part.folder} does not count: {doubt(part)}")
 
 
 # --- whether they belong together -------------------------------------------------------------------------------------
 
 
-def _check(parts: Sequence[Part]) -> None:
+def _check(parts: Sequence[StoredRun]) -> None:
     """UserError for runs that are not parts of one whole."""
     hint = "join runs of one commit, one manifest and the same options"
     _check_alike(parts, _different, "no parts of one whole", hint)
@@ -373,7 +329,7 @@ def _check(parts: Sequence[Part]) -> None:
                 )
 
 
-def _other_build(first: Part, part: Part) -> Iterator[str]:
+def _other_build(first: StoredRun, part: StoredRun) -> Iterator[str]:
     """In what two runs are of different builds; a rehearsal is a build of its own."""
     one, two = first.run.plan, part.run.plan
     if first.run.rehearsal != part.run.rehearsal or one.rehearsal != two.rehearsal:
@@ -381,7 +337,7 @@ def _other_build(first: Part, part: Part) -> Iterator[str]:
     yield from (f"git.{key} differs" for key in ("sha", "repository") if one.git.get(key) != two.git.get(key))
 
 
-def _different(first: Part, part: Part) -> Iterator[str]:
+def _different(first: StoredRun, part: StoredRun) -> Iterator[str]:
     one, two = first.run.plan, part.run.plan
     yield from _other_build(first, part)
     if (first.shard or (0, 0))[1] != (part.shard or (0, 0))[1]:
@@ -401,7 +357,7 @@ def _different(first: Part, part: Part) -> Iterator[str]:
         yield from (f"--{key} differs" for key in _other_choices(one.sources.choices, two.sources.choices))
 
 
-def _words(part: Part) -> str:
+def _words(part: StoredRun) -> str:
     return f"one is shard {part.shard[0]}/{part.shard[1]}" if part.shard else "one is no shard"
 
 
@@ -409,7 +365,7 @@ def _other_choices(one: Mapping[str, object], two: Mapping[str, object]) -> Iter
     return [key for key in dict.fromkeys((*one, *two)) if key != "shard" and one.get(key) != two.get(key)]
 
 
-def _missing(parts: Sequence[Part]) -> list[tuple[int, int]]:
+def _missing(parts: Sequence[StoredRun]) -> list[tuple[int, int]]:
     shards = [part.shard for part in parts if part.shard is not None]
     if not shards:
         return []

@@ -133,14 +133,8 @@ def _with_profiles(
 
 def _show(console: Console, review: Review, order: DiffOptions) -> None:
     if order.out is not None:
-        from qarunner.paths import refuse_input, write_whole
-
-        try:
-            refuse_input(order.out)
-            whole = _whole(review, order.form, every_row=console.verbose)
-            write_whole(order.out, inert_lines(console.clean(whole)).encode(), device=True)
-        except OSError as error:
-            raise UserError(f"--out {order.out}: cannot be written: {error.strerror}") from error
+        whole = _whole(review, order.form, every_row=console.verbose)
+        inputs.write_out(order.out, inert_lines(console.clean(whole)).encode())
         return
     if order.form == "text":
         from qarunner.review import text as review_text

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from qarunner.cli.console import Console
     from qarunner.report.summary import EntrySummary
 
-VERSION = 1
-
 
 class Standing(Struct, frozen=True, kw_only=True):
     """A run as it stands: `state` is `running`, `detached`, `interrupted` or `finished`."""
@@ -99,13 +97,15 @@ def _list(console: Console, runs_dir: Path, limit: int | None) -> ExitCode:
         except UserError as error:
             broken.append((folder, error.message))
     older = len(there) - len(shown)
-    if console.output == "json":
+
+    def data() -> dict[str, object]:
         rows = [_row(standing) for standing in standings]
         rows += [{"id": folder.name, "state": "unreadable", "message": message} for folder, message in broken]
-        console.data({"version": VERSION, "runs": rows, "older": older})
+        return {"runs": rows, "older": older}
+
+    console.answer(data, _table(standings, time.time(), console.columns, console.ellipsis))
+    if console.output == "json":
         return ExitCode.OK
-    for line in _table(standings, time.time(), console.columns, console.ellipsis):
-        console.result(line)
     for _, message in broken:
         console.warn(f"qarunner: warning: {message}")
     if older:
@@ -140,12 +140,9 @@ def _prune(console: Console, environ: Mapping[str, str], runs_dir: Path, keep: i
                 removed.append(folder.name)
         except UserError as error:
             console.warn(f"qarunner: warning: {error.message}")
-    if console.output == "json":
-        console.data({"version": VERSION, "removed": removed})
-        return ExitCode.OK
-    for name in removed:
-        console.result(f"removed {name}")
-    console.note(f"{plural(len(removed), 'run')} removed, {plural(len(folders(runs_dir)), 'run')} kept")
+    console.answer(lambda: {"removed": removed}, [f"removed {name}" for name in removed])
+    if console.output != "json":
+        console.note(f"{plural(len(removed), 'run')} removed, {plural(len(folders(runs_dir)), 'run')} kept")
     return ExitCode.OK
 
 
@@ -249,11 +246,7 @@ def _result(standing: Standing) -> str:
 def status(console: Console, environ: Mapping[str, str], options: StatusOptions) -> ExitCode:
     """One run, entry by entry."""
     standing = _read(console, find_run(options.runs_dir, options.run_id), Secrets(environ=environ))
-    if console.output == "json":
-        console.data(_document(standing))
-        return ExitCode.OK
-    for line in _text(standing, time.time(), console.columns, console.ellipsis):
-        console.result(line)
+    console.answer(lambda: _document(standing), _text(standing, time.time(), console.columns, console.ellipsis))
     return ExitCode.OK
 
 
@@ -261,7 +254,6 @@ def _document(standing: Standing) -> dict[str, object]:
     summary = standing.summary
     at = replace(summary, resume=standing.follow.resume())
     return {
-        "version": VERSION,
         **_row(standing),
         "seal": standing.seal,
         "entries": [_entry(standing.run, row) for row in summary.entries],

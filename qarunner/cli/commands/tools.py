@@ -24,13 +24,9 @@ def show_inventory(console: Console, environ: Mapping[str, str], options: Vendor
     from qarunner.app.inventory import list_vendor
 
     listing = list_vendor(options, environ, hide=console.hide, note=console.note)
-    if console.output == "json":
-        console.data({"version": 1, "vendor": options.name, **_as_data(listing)})
-    else:
-        for line in _lines(console, listing):
-            console.result(line)
-        for error in listing.errors:
-            console.failure(error)
+    console.answer(lambda: {"vendor": options.name, **_as_data(listing)}, _lines(console, listing))
+    for error in listing.errors if console.output != "json" else ():
+        console.failure(error)
     codes = {error.code for error in listing.errors}
     return decisive_code(codes, ExitCode.USAGE if codes else ExitCode.OK)
 
@@ -64,13 +60,11 @@ def lock(console: Console, environ: Mapping[str, str], options: LockOptions) -> 
     from qarunner.app.inventory import lock_manifests
 
     locks = lock_manifests(options, environ, hide=console.hide, note=console.note)
-    if console.output == "json":
-        console.data({"version": 1, "locks": [_lock_data(locked) for locked in locks]})
     for locked in locks:
         for warning in locked.warnings:
             console.warn(f"qarunner: warning: {locked.manifest.as_posix()}: {warning}")
-        for line in _lock_lines(locked, check=options.check) if console.output != "json" else ():
-            console.result(line)
+    lines = (line for locked in locks for line in _lock_lines(locked, check=options.check))
+    console.answer(lambda: {"locks": [_lock_data(locked) for locked in locks]}, lines)
     return ExitCode.CHANGES if options.check and any(locked.moved for locked in locks) else ExitCode.OK
 
 

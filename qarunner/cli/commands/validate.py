@@ -100,8 +100,7 @@ def vendors(console: Console, environ: Mapping[str, str], options: VendorsOption
         console.data({vendor.info.name: as_data(vendor) for vendor in listed})
         return _warn_of(console, broken)
     rows = [row for vendor in listed for row in capability_rows(vendor.info)]
-    for line in _detail(listed[0]) if name else table([HEADINGS, *rows]):
-        console.result(line)
+    console.results(_detail(listed[0]) if name else table([HEADINGS, *rows]))
     return _warn_of(console, broken)
 
 

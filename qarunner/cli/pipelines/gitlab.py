@@ -30,7 +30,7 @@ from qarunner.review.markdown import code
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qarunner.app.options import ApplyOptions
+    from qarunner.app.options import PlanOptions
 
 
 FILE = MANIFEST_NAMES[0]
@@ -110,7 +110,7 @@ def plan(console: Console, environ: Mapping[str, str]) -> int:
         raise UserError(f"shards: expected a whole number, got {shards!r}")
     words = [*([file] if file else []), *arguments("apply", inputs, quoted=True)[1:]]
     # Nothing is sent from here: of an earlier run that no key verifies, the jobs have to be sure.
-    chosen = replace(cast("ApplyOptions", options_from(["apply", *words])), unsealed=None)
+    chosen = replace(cast("PlanOptions", options_from(["apply", *words])), unsealed=None)
     # What the manifest declares is read from the environment: the component's inputs are not for it.
     of_build = {name: text for name, text in environ.items() if not name.startswith("INPUT_")}
     result = plan_of(chosen, of_build, hide=console.hide)
