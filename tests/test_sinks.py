@@ -204,6 +204,7 @@ SINKS: dict[str, Callable[[Console], object]] = {
     "stopped": lambda console: console.stopped(ERROR),
     "document": lambda console: console.document(EVIL),
     "report": lambda console: console.report(console.clean(EVIL)),
+    "answer": lambda console: console.answer(lambda: {"a": [EVIL]}, [EVIL]),
     "data": lambda console: console.data({"a": [EVIL]}),
     "line": lambda console: console.line({"a": [EVIL]}),
     "json": lambda console: console.json(json.dumps({"a": [EVIL]}, ensure_ascii=False)),
