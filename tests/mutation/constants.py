@@ -96,7 +96,7 @@ def _made(path: Path) -> Path:
 
 def _import_what_stays() -> None:
     """All that is installed and that the tests import, once instead of in each process: nothing of our own."""
-    for name in forked(_imported, limit_s=None):
+    for name in forked(_imported):
         with suppress(Exception):
             importlib.import_module(name)
 

@@ -34,15 +34,17 @@ OBSERVED = TREE / "observed.json"
 """What each test takes, and which functions it calls."""
 SURVIVED, KILLED, UNTESTED, REFUSED = 0, 1, 33, 37
 """mutmut's exit codes."""
+AGAIN = "again"
+"""In the place of patterns: those that have no result yet, or no test that notices them."""
 _WORDS = {SURVIVED: "survives", KILLED: "killed", UNTESTED: "untested"}
-_HANGS_S = 10
-"""CPU seconds that a mutant may take beyond three times those of its tests."""
+_HANGS_S = 5
+"""CPU seconds that a test may take beyond three times those that it takes without a change."""
 
 
 def main(patterns: list[str]) -> int:
     TREE.mkdir(exist_ok=True)
     # In a process of its own: the trees of all mutants take memory, which each later fork would copy.
-    if forked(lambda: _generate(with_types=not patterns), limit_s=None) is None:
+    if forked(lambda: _generate(anew=not patterns)) is None:
         sys.exit("the mutants cannot be made: is there a tree `mutants/` of another version?")
     setup_source_paths()
     os.chdir(TREE)
@@ -50,13 +52,14 @@ def main(patterns: list[str]) -> int:
     return pytest.main(["-s", "--tb=no", "--rootdir=.", *words], plugins=[Mutants(patterns or ["*"])])
 
 
-def _generate(*, with_types: bool) -> bool:
+def _generate(*, anew: bool) -> bool:
     copy_src_dir()
     copy_also_copy_files()
     create_mutants(1)
-    if with_types:
+    if anew:
         OBSERVED.unlink(missing_ok=True)
-        _keep(dict.fromkeys(_results(), None) | dict.fromkeys(_refused(), REFUSED))
+    if None in _results().values():
+        _keep(dict.fromkeys(_refused(), REFUSED))
     return True
 
 
@@ -87,6 +90,9 @@ class Mutants:
         self.patterns = patterns
         self.has_failed = False
 
+    def _asks_for(self, mutant: str) -> bool:
+        return any(fnmatch.fnmatch(mutant, pattern) for pattern in self.patterns)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.has_failed = self.has_failed or report.failed
 
@@ -96,7 +102,7 @@ class Mutants:
         mutants = [
             name
             for name, code in _results().items()
-            if code != REFUSED and any(fnmatch.fnmatch(name, pattern) for pattern in self.patterns)
+            if (code not in {REFUSED, KILLED} if self.patterns == [AGAIN] else code != REFUSED and self._asks_for(name))
         ]
         for number, mutant in enumerate(mutants, 1):
             code = self._code(mutant, tests.get(mutant.partition("__mutmut_")[0], []))
@@ -112,7 +118,7 @@ class Mutants:
         """
         known: dict[str, tuple[float, list[str]]] = json.loads(OBSERVED.read_text()) if OBSERVED.exists() else {}
         new = [item for item in items if item.nodeid not in known]
-        observed = forked(lambda: self._observe(new), limit_s=None)
+        observed = forked(lambda: self._observe(new))
         if observed is None:
             sys.exit("the tests fail without any change")
         known |= observed
@@ -143,8 +149,7 @@ class Mutants:
         """A mutant's result. The test that notices it stands first from now on, and may notice the next one as well."""
         if not tests:
             return UNTESTED
-        limit_s = _HANGS_S + 3 * math.ceil(sum(test.seconds for test in tests))
-        noticed = forked(lambda: self._first_failure(mutant, [test.item for test in tests]), limit_s=limit_s)
+        noticed = forked(lambda: self._first_failure(mutant, tests))
         if noticed is None:
             return KILLED
         if noticed < 0:
@@ -152,10 +157,11 @@ class Mutants:
         tests.insert(0, tests.pop(noticed))
         return KILLED
 
-    def _first_failure(self, mutant: str, items: list[pytest.Item]) -> int:
+    def _first_failure(self, mutant: str, tests: list[_Test]) -> int:
         set_mutant_under_test(mutant)
-        for number, item in enumerate(items):
-            self._run(item, items[number + 1] if number + 1 < len(items) else None)
+        for number, test in enumerate(tests):
+            _end_after(_HANGS_S + 3 * test.seconds)
+            self._run(test.item, tests[number + 1].item if number + 1 < len(tests) else None)
             if self.has_failed:
                 return number
         return -1
@@ -170,7 +176,13 @@ def _room(function: str) -> str:
     return function.split(".")[1]
 
 
-def forked(work: Callable[[], Any], *, limit_s: int | None) -> Any:  # noqa: ANN401  what JSON can hold
+def _end_after(seconds: float) -> None:
+    """Ends this process when it has taken so many CPU seconds more."""
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time() + seconds), most))
+
+
+def forked(work: Callable[[], Any], *, limit_s: int | None = None) -> Any:  # noqa: ANN401  what JSON can hold
     """What `work` returns, computed in a process of its own; None if it crashes, or takes more CPU seconds."""
     receiving, sending = os.pipe()
     child = os.fork()
@@ -178,7 +190,7 @@ def forked(work: Callable[[], Any], *, limit_s: int | None) -> Any:  # noqa: ANN
         try:
             os.close(receiving)
             if limit_s is not None:
-                resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s))
+                _end_after(limit_s)
             with Path(os.devnull).open("r+b") as nothing:
                 for stream in (0, 1, 2):
                     os.dup2(nothing.fileno(), stream)
