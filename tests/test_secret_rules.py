@@ -43,6 +43,12 @@ def test_a_word_that_any_key_has_marks_no_vendors(vendor: str, key: str) -> None
     assert key_may_go_to(key, vendor, keys={vendor: key}, allowed=())
 
 
+@pytest.mark.parametrize("word", ["API", "KEY", "TOKEN", "SECRET", "AUTH", "ACCESS", "APP"])
+def test_a_vendor_that_is_called_as_credentials_are_has_no_word_of_its_own(word: str) -> None:
+    assert words_of(word.lower(), {}) == ()
+    assert not key_may_go_to(f"STRIPE_{word}_1", word.lower(), keys={}, allowed=())
+
+
 OTHERS = [
     "GITHUB_TOKEN",
     "DOKSIAN_KEY",

@@ -87,6 +87,23 @@ def test_a_word_that_no_page_knows_is_told_unless_the_item_says_more() -> None:
     assert named({**item, "summaryMarkdown": "## It **was**\n# odd #1"}) == [("i-1", "odd", "It was\nodd #1")]
 
 
+def test_of_the_bad_words_in_details_the_weightiest_is_the_verdict() -> None:
+    body = {"state": "completed", "total": 3, "passed": 3, "failed": 0, "blocked": 0}
+    words = ["aborted", "inconclusive", "blocked", "failed"]
+    for number, verdict in enumerate((Verdict.CANCELLED, Verdict.CANCELLED, Verdict.BLOCKED, Verdict.FAILED), 1):
+        items = [{"testCaseId": word, "testOutcome": word} for word in words[:number]]
+        assert finished(ok(body), ok(OVERVIEW), ok({"items": items})).verdict is verdict
+
+
+def test_where_the_details_name_other_tests_than_were_counted_the_bad_counts_are_kept_first() -> None:
+    body = {"state": "completed", "total": 5, "passed": 2, "failed": 1, "blocked": 1, "skipped": 1}
+    kept = [Verdict.FAILED, Verdict.BLOCKED, Verdict.SKIPPED]
+    for number in range(2, 6):
+        items = [{"testCaseId": str(each), "testOutcome": "aborted"} for each in range(number)]
+        counts = finished(ok(body), ok(OVERVIEW), ok({"items": items})).counts
+        assert counts == dict.fromkeys(kept[: 5 - number], 1)
+
+
 numbers = st.integers(0, 4)
 counters = st.fixed_dictionaries(
     {"state": st.sampled_from(["completed", "completed", "completed", "cancelled"])},

@@ -248,6 +248,7 @@ SOON = {"results": {"t-0": {"test_id": "t"}, "u-0": {"test_id": "u"}}}
     [
         ([result("t", "passed"), result("u", None)], {}, {"a": Verdict.PASSED}),
         ([result("t", "passed"), result("u", "failed")], {}, {"a": Verdict.PASSED, "b": Verdict.FAILED}),
+        ([result("t", "passed"), result("u", None)], {"status": "queued"}, {"a": Verdict.PASSED}),
         ([result("t", "queued"), result("u", None)], {}, {}),
         # Under a word that nobody has seen nothing passes before the end; a failure stays one.
         ([result("t", "passed"), result("u", "failed")], {"status": "settling"}, {"b": Verdict.FAILED}),
@@ -309,6 +310,15 @@ def of_one(*results: object) -> list[tuple[str, Verdict, str | None]]:
     status = VENDOR.read(Call(entries=(web("a", "t"),)), RemoteRun(id="r"), [Reply(status=200, text=text)], polls=0)
     assert isinstance(status, Finished)
     return [(case.id, case.verdict, case.message) for case in status.outcomes["a"].cases]
+
+
+@pytest.mark.parametrize(
+    "other", [{"test_id": "u"}, {"destination": {"web_url": URL + "/other"}}, {"status": "failed"}]
+)
+def test_two_results_with_one_id_that_differ_are_no_pass(other: dict[str, Json]) -> None:
+    passed = {"result_id": "1", "test_id": "t", "status": "passed", "destination": {"web_url": URL}}
+    assert of_one(passed, {**passed, "name": "another name"}) == [("t", Verdict.PASSED, None)]
+    assert [verdict for _, verdict, _ in of_one(passed, {**passed, **other})] == [Verdict.UNKNOWN]
 
 
 def test_a_destination_with_an_address_alone_is_on_the_web() -> None:

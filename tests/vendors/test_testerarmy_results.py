@@ -211,8 +211,9 @@ def test_steps_without_a_title_are_numbered_and_only_addresses_are_screenshots()
 
 
 @pytest.mark.parametrize("word", ["queued", "running"])
-def test_two_words_are_in_progress(word: str) -> None:
-    status = VENDOR.read(call(), RemoteRun(id="r"), [reply({"status": word})], polls=0)
+@pytest.mark.parametrize("more", [{}, {"completedAt": "2026-07-01T10:00:00Z"}])
+def test_two_words_are_in_progress_whatever_stands_beside_them(word: str, more: dict[str, Any]) -> None:
+    status = VENDOR.read(call(), RemoteRun(id="r"), [reply({"status": word, **more})], polls=0)
     assert isinstance(status, Running)
     assert status.note == word
 

@@ -115,11 +115,7 @@ class _Result(Struct, frozen=True, kw_only=True):
 
     @property
     def said(self) -> tuple[str, str | None, Destination]:
-        return self.word, self.test, self.place
-
-    @property
-    def word(self) -> str:
-        return (self.status or "").strip().lower()
+        return (self.status or "").strip().lower(), self.test, self.place
 
     @property
     def verdict(self) -> Verdict:
