@@ -87,6 +87,10 @@ def test_the_conclusion_never_gates(word: object) -> None:
     assert read({"total": 0, "conclusion": word}).verdict is Verdict.UNKNOWN
 
 
+def test_a_conclusion_that_is_false_takes_a_pass_away() -> None:
+    assert read({"total": 1, "passed": 1, "conclusion": False}).verdict is Verdict.UNKNOWN
+
+
 @pytest.mark.parametrize(
     "word",
     ["failure", "Failed", "blocked", "aborted", "cancelled", "action_required", "To Verify", "error", "timed-out"],

@@ -160,6 +160,9 @@ STEP = {"title": "Pay", "status": "passed"}
         {"output": {"result": "PASS", "steps": [STEP]}, "stepResults": [{"title": "Log in", "status": "failed"}]},
         {"output": {"result": "PASS"}, "stepResults": [{"title": "free"}, {"title": "Log in", "status": "failed"}]},
         {"output": {"result": "PASS"}, "stepResults": [{"title": "free", "error": "exploded"}]},
+        {"output": {"result": "PASS"}, "stepResults": [{"title": "free", "result": "FAILED"}]},
+        {"output": {"result": "PASS"}, "stepResults": [{"title": "free", "passed": False}]},
+        {"output": {"result": "PASS"}, "stepResults": [{"title": "free", "outcome": ["passed"]}]},
         {"output": {"result": "PASS"}, "stepResults": [{"title": "free", "errorCode": "STEP_NO_CONCLUSION"}]},
     ],
 )

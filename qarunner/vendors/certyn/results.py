@@ -133,7 +133,8 @@ def _findings(state: str, counters: _Counters, promised: int | None, body: JsonR
         yield Verdict.UNKNOWN, doubt
     if error := answers.words_beside(body, "error"):
         yield Verdict.UNKNOWN, f"Certyn's counters say that the run passed, but with an error: {error}"
-    if _BAD_CONCLUSION.search(conclusion := answers.words_beside(body, "conclusion") or ""):
+    conclusion = "not passed" if body.get("conclusion").value is False else answers.words_beside(body, "conclusion")
+    if _BAD_CONCLUSION.search(conclusion or ""):
         yield Verdict.UNKNOWN, f"Certyn concludes {conclusion!r}, but its counters say that the run passed"
     if counters.skipped == counters.total:
         yield Verdict.SKIPPED, "every test was skipped"

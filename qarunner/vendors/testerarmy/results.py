@@ -206,13 +206,23 @@ def _against_pass(body: JsonReader) -> Iterator[str]:
     bad = [issue for issue in issues.items_or_none() if not _is_warning(issue)]
     if bad:
         yield f"the result is PASS, but TesterArmy tells of an issue: {_issue_title(bad[0])}"
-    named = [step for step in free.items_or_none() if step.has("status") or step.has("error") or step.has("errorCode")]
-    for step in [*steps.items_or_none(), *named]:
-        has_error = _text(step.get("error")) or _text(step.get("errorCode"))
-        if _step_verdict(step) is Verdict.PASSED and not has_error:
-            continue
+    failed = [step for step in steps.items_or_none() if _step_verdict(step) is not Verdict.PASSED or _has_error(step)]
+    for step in [*failed, *filter(_is_bad, free.items_or_none())]:
         what, why = _text(step.get("title")) or "without a title", _failure(step)
         yield f"the result is PASS, but a step failed: {what}" + (f": {why}" if why else "")
+
+
+def _has_error(step: JsonReader) -> bool:
+    return _text(step.get("error")) is not None or _text(step.get("errorCode")) is not None
+
+
+_WORDS, _FLAGS = ("status", "result", "outcome", "verdict"), ("success", "passed", "ok")
+
+
+def _is_bad(step: JsonReader) -> bool:
+    """Client (spec): `stepResults` are free objects. assumed: one says how it went under one of these names, if at all."""
+    is_pass = all(answers.word(step.get(name)) in {"passed", "pass"} for name in _WORDS if step.has(name))
+    return not is_pass or any(step.get(name).value is False for name in _FLAGS) or _has_error(step)
 
 
 def _is_warning(issue: JsonReader) -> bool:
