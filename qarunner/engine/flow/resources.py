@@ -50,6 +50,8 @@ class ResourceHandler:
         """The jobs that wait for each resource and for nothing else that has to come before."""
         self._requests: dict[str, AnyRequest] = {}
         """The request that makes each resource, while it has no reply."""
+        self._taken: set[str] = set()
+        """Tokens of which the vendor said once that they are taken, though its list did not have them yet."""
         self._kept: dict[str, bool] = {}
         """Environments that were not removed; true if they are certainly there."""
 
@@ -166,8 +168,12 @@ class ResourceHandler:
             remains = remains_after(vendor, resource, self._token(resource), task.answers[-1])
         else:  # an earlier request of this attempt went well
             remains = ev.Remains.MAYBE
+        written, token = remains, self._token(resource)
+        if remains is ev.Remains.TAKEN and token not in self._taken:
+            self._taken.add(token)
+            written = ev.Remains.MAYBE  # it is looked for once more, under the same name
         self._context.record(
-            ev.ResourceNotMade(at=self._context.clock.wall(), resource=name, message=message, remains=remains)
+            ev.ResourceNotMade(at=self._context.clock.wall(), resource=name, message=message, remains=written)
         )
         return remains
 

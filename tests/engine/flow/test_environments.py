@@ -176,6 +176,21 @@ def test_an_environment_that_is_looked_for_first_is_found_used_and_removed(*, an
     assert not named(story)
 
 
+def test_an_environment_that_the_list_shows_late_is_found_after_the_conflict() -> None:
+    tenant = Tenant()
+    fault, late = faults(LOST), faults(ok({}), ok({}), on="GET /listed")
+
+    def world(vendor: str, request: Request, key: str | None, now: float) -> Answer:
+        said = tenant(vendor, request, key, now)
+        return fault(vendor, request, 0) or late(vendor, request, 0) or said
+
+    story = Story(PLAN, {**VENDORS, "keyed": LooksFirst("keyed", keyed=True)}, world).drive()
+    assert decide(story.run).exit_code is ExitCode.OK
+    assert len(set(tenant.asked)) == 1
+    assert not tenant.there
+    assert not named(story)
+
+
 @pytest.mark.parametrize(
     "answer", [UNREACHED, Reply(status=429, text="slow down"), Reply(status=403, text="no"), Reply(status=400, text="")]
 )
@@ -199,7 +214,7 @@ def test_a_vendor_that_says_conflict_for_ever_is_not_asked_for_ever() -> None:
     tenant = Tenant(fault=faults(LOST, *[Reply(status=409, text="exists")] * 50))
     story = Story(PLAN, VENDOR, tenant).drive()
     assert verdicts(story) == {"error"}
-    assert sum(request.path == "/environments" for _, _, request, _ in story.pool.sent) == 3
+    assert sum(request.path == "/environments" for _, _, request, _ in story.pool.sent) == 4
     assert len(named(story)) == 1
 
 
@@ -369,7 +384,7 @@ def test_a_create_that_may_have_happened_is_repeated_with_the_same_body_and_its_
 def test_a_create_that_may_have_happened_is_not_repeated_with_another_body() -> None:
     tenant = Tenant(fault=faults(*[LOST] * 999, on="POST /runs"))
     story = Story(PLAN, VENDOR, tenant, options=Options(timeout_s=60)).drive()
-    tenant.fault = faults(LOST, Reply(status=409, text="this key was used before"))
+    tenant.fault = faults(LOST, *[Reply(status=409, text="this key was used before")] * 2)
     later = Story(PLAN, VENDOR, tenant, before=story.events, resumed=True, clock=story.clock).drive()
     assert verdicts(later) == {"unknown"}
     assert not tenant.began
