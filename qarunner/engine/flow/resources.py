@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qarunner.engine.decide.interpret import (
+    CONFLICT,
     Rejected,
     Retry,
     after_prepare,
@@ -23,7 +24,7 @@ from qarunner.engine.schedule.queue import Task, VendorQueue
 from qarunner.engine.schedule.rate_limits import RequestKind
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import JobState, Phase, ResourceState, ResourceStatus
-from qarunner.vendors.api import Cause, More, Outcome, Prepared, Request, ResourceKind, Upload, Verdict
+from qarunner.vendors.api import Cause, More, Outcome, Prepared, Reply, Request, ResourceKind, Upload, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -168,14 +169,29 @@ class ResourceHandler:
             remains = remains_after(vendor, resource, self._token(resource), task.answers[-1])
         else:  # an earlier request of this attempt went well
             remains = ev.Remains.MAYBE
-        written, token = remains, self._token(resource)
-        if remains is ev.Remains.TAKEN and token not in self._taken:
-            self._taken.add(token)
-            written = ev.Remains.MAYBE  # it is looked for once more, under the same name
+        looks_again = self._looks_again(task, remains)
         self._context.record(
-            ev.ResourceNotMade(at=self._context.clock.wall(), resource=name, message=message, remains=written)
+            ev.ResourceNotMade(
+                at=self._context.clock.wall(),
+                resource=name,
+                message=message,
+                remains=ev.Remains.MAYBE if looks_again else remains,
+            )
         )
-        return remains
+        return ev.Remains.TAKEN if looks_again else remains
+
+    def _looks_again(self, task: Task, remains: ev.Remains) -> bool:
+        """True for the first conflict about an environment's name: it is looked for once more, under the same name.
+
+        The name is this run's alone: an earlier request made it, or a repetition of this one by a proxy.
+        """
+        resource, answer, token = _of(task), task.answers[-1], self._token(_of(task))
+        is_conflict = isinstance(answer, Reply) and answer.status == CONFLICT and not resource.tokens_used
+        is_environment = resource.resource.kind is ResourceKind.ENVIRONMENT
+        if token in self._taken or not is_environment or not (is_conflict or remains is ev.Remains.TAKEN):
+            return False
+        self._taken.add(token)
+        return True
 
     def _made(self, resource: ResourceState, prepared: Prepared) -> None:
         name, kind, queue = resource.resource.id, resource.resource.kind, self._queue(resource)

@@ -201,12 +201,27 @@ def test_what_certainly_made_nothing_is_not_named(answer: Answer) -> None:
     assert not tenant.there
 
 
-def test_a_key_that_was_never_asked_for_and_is_taken_is_somebody_elses() -> None:
-    tenant = Tenant(fault=faults(Reply(status=429, text=""), Reply(status=409, text="exists")))
+def test_a_key_that_was_never_asked_for_and_is_always_taken_is_named() -> None:
+    tenant = Tenant(fault=faults(Reply(status=429, text=""), *[Reply(status=409, text="exists")] * 3))
     story = Story(PLAN, VENDOR, tenant).drive()
     assert verdicts(story) == {"error"}
     assert "exists" in (story.run.closed["a"].message or "")
     assert not tenant.bodies
+    assert len(named(story)) == 1
+
+
+def test_an_environment_of_which_the_first_answer_is_a_conflict_is_found_used_and_removed() -> None:
+    """A proxy repeats the create by itself, and hands the second answer over."""
+    tenant = Tenant()
+
+    def world(vendor: str, request: Request, key: str | None, now: float) -> Answer:
+        said = tenant(vendor, request, key, now)
+        return tenant(vendor, request, key, now) if request.path == "/environments" else said
+
+    story = Story(PLAN, {**VENDORS, "keyed": LooksFirst("keyed", keyed=True)}, world).drive()
+    assert decide(story.run).exit_code is ExitCode.OK
+    assert len(tenant.bodies) == 2
+    assert not tenant.there
     assert not named(story)
 
 
