@@ -220,7 +220,7 @@ _WORDS, _FLAGS = ("status", "result", "outcome", "verdict"), ("success", "passed
 
 
 def _is_bad(step: JsonReader) -> bool:
-    """Client (spec): `stepResults` are free objects. assumed: one says how it went under one of these names, if at all."""
+    """Client (spec): `stepResults` are free objects. assumed: such a name, if any, is how one says how it went."""
     is_pass = all(answers.word(step.get(name)) in {"passed", "pass"} for name in _WORDS if step.has(name))
     return not is_pass or any(step.get(name).value is False for name in _FLAGS) or _has_error(step)
 
