@@ -525,11 +525,12 @@ _NO_SCHEME = regex(
 _LOOPBACK = frozenset({"localhost", "127.0.0.1"})
 
 # The host is read by what it may consist of, not by where it seems to end: backslashes, odd characters and secrets
-# before the first slash are read differently by different programs. A secret in the user's part is quoted.
+# before the first slash are read differently by different programs, and so is an @ behind ? or # (CVE-2016-8624).
+# A secret in the user's part is quoted.
 _URL = regex(
     r"(?P<scheme>https?)://"
     r"(?:(?:[A-Za-z0-9._~!$&'()*+,;=:%-]|⟦secret:[A-Za-z_][A-Za-z0-9_]*:urlencode⟧)*@)?"
-    r"(?P<host>[A-Za-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?(?:[/?#][^\s\x00-\x1f\x7f]*)?",
+    r"(?P<host>[A-Za-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?(?![?#][^/]*@)(?:[/?#][^\s\x00-\x1f\x7f]*)?",
     re.ASCII | re.IGNORECASE,
 )
 
