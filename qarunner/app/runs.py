@@ -439,7 +439,7 @@ def _remarks(run: Run, run_id: str, git: Mapping[str, str | None], sha: str | No
             f"run {run_id} left runs at the vendors that may still go on ({', '.join(live[:10])}): "
             f"qarunner resume {run_id} waits for them"
         )
-    doubtful = [state.job.id for state in uncertain_in(run)]
+    doubtful = [state.doubt for state in uncertain_in(run)]
     if doubtful:
         yield (
             f"run {run_id} may have started {', '.join(doubtful[:10])} at the vendor, and no decision is recorded: "

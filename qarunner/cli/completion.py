@@ -262,7 +262,7 @@ def _uncertain(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[Can
     named = _typed(_options("resume")[1], words)
     folder = find_open_run(_runs_dir(words, environ), environ, named[0] if named else None)
     for state in uncertain_in(load(folder).run):
-        yield Candidate(state.job.id, ", ".join(state.job.entries))
+        yield Candidate(state.doubt, ", ".join(state.job.entries))
 
 
 def _variables(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[Candidate]:

@@ -291,7 +291,7 @@ def parting_words(run: Run, follow: NextCommand) -> Iterator[str]:
         yield plain(line)
     for state in list(run.jobs.values()):
         if state.phase in {Phase.SUBMITTING, Phase.UNCERTAIN}:
-            yield f"uncertain: {state.job.id} may or may not have started a run at {state.job.vendor}"
+            yield f"uncertain: {state.doubt} may or may not have started a run at {state.job.vendor}"
     yield f"to go on: {follow.resume()}"
 
 

@@ -254,9 +254,9 @@ def summarise(run: Run) -> Summary:
         shard=run.plan.shard,
         running=running_of(run),
         left=tuple(_left(run)),
-        uncertain={state.job.id: state.message or "" for state in run.jobs.values() if state.phase is Phase.UNCERTAIN},
+        uncertain={state.doubt: state.message or "" for state in run.jobs.values() if state.phase is Phase.UNCERTAIN},
         repeatable=frozenset(
-            state.job.id for state in run.jobs.values() if state.phase is Phase.UNCERTAIN and state.key is not None
+            state.doubt for state in run.jobs.values() if state.phase is Phase.UNCERTAIN and state.key is not None
         ),
         unfinished=_unfinished(run),
         rehearsal=run.rehearsal,

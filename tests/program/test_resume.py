@@ -47,6 +47,21 @@ def test_resubmit_sends_it_again(begin: Begin, at_once: AtOnce) -> None:
     at_once(["doksi-1", "login"], check)
 
 
+def test_a_command_of_an_older_page_decides_no_new_doubt(begin: Begin) -> None:
+    stage = in_doubt(begin, {"faults": [{"on": "POST /runs", "call": call, "drop": "before"} for call in (1, 2)]})
+    again = stage.resume("r1", "--resubmit", "doksi-1")
+    assert again.code == 8, again
+    assert "qarunner resume r1 --resubmit doksi-1@2 " in again.out
+    sent = stage.sent()
+    for word in ("doksi-1", "login", "doksi-1@1", "doksi-1@3"):
+        for option in ("--resubmit", "--drop"):
+            assert stage.resume("r1", option, word).code == 2
+    assert "--resubmit doksi-1@2" in stage.resume("r1", "--resubmit", "doksi-1").err
+    assert stage.sent() == sent
+    assert stage.resume("r1", "--resubmit", "doksi-1@2").code == 0
+    assert sorted(stage.paid()) == [["smoke"], ["t1"]]
+
+
 def test_drop_leaves_it_unknown_for_good(begin: Begin, at_once: AtOnce) -> None:
     def check(word: str) -> None:
         stage = in_doubt(begin, UNANSWERED)

@@ -304,7 +304,7 @@ class World:
     def _has_unknown_run(self, job: str) -> bool:
         """Whether the vendor has a run of this job's tests that the journal does not know."""
         assert self.run is not None
-        state = self.run.jobs[job]
+        state = self.run.jobs[job.partition("@")[0]]
         known = {name for each in self.run.jobs.values() for name in each.runs}
         tests = {test for entry in state.entries.values() for test in plans.own_tests(entry)}
         return any(

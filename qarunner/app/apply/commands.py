@@ -395,13 +395,16 @@ class Decisions(Struct, frozen=True, kw_only=True):
 
 
 def _uncertain(run: Run, words: tuple[str, ...], option: str) -> list[str]:
-    uncertain = [state.job.id for state in uncertain_in(run)]
+    uncertain = {state.doubt: state for state in uncertain_in(run)}
     jobs = []
     for word in words:
-        state = run.jobs.get(word) or run.job_of.get(word)
-        if state is None or state.job.id not in uncertain:
+        state = uncertain.get(word) or run.jobs.get(word) or run.job_of.get(word)
+        if state is None or state.doubt not in uncertain:
             hint = f"uncertain are: {', '.join(uncertain)}" if uncertain else "nothing of this run is uncertain"
             raise UserError(f"{option} {word}: not an uncertain job or entry of this run", hint=hint)
+        if word != state.doubt and any(one.resubmitted for one in run.attempts.get(word, [state])):
+            message = f"{option} {word}: it was sent again since, and is in doubt anew"
+            raise UserError(message, hint=f"look for that run, too, and then say {option} {state.doubt}")
         jobs.append(state.job.id)
     return list(dict.fromkeys(jobs))
 

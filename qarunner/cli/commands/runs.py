@@ -259,12 +259,13 @@ def _document(standing: Standing) -> dict[str, object]:
         "entries": [_entry(standing.run, row) for row in summary.entries],
         "uncertain": [
             {
-                "job": job,
-                "entries": standing.run.jobs[job].job.entries,
-                "message": message,
-                "commands": [command for command, _ in decisions(at, job)],
+                "job": state.job.id,
+                "entries": state.job.entries,
+                "message": summary.uncertain[state.doubt],
+                "commands": [command for command, _ in decisions(at, state.doubt)],
             }
-            for job, message in summary.uncertain.items()
+            for state in standing.run.jobs.values()
+            if state.doubt in summary.uncertain
         ],
     }
 

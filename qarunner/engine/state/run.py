@@ -251,8 +251,15 @@ class JobState(Struct, kw_only=True):
     cause: Cause | None = None
     outcomes: Mapping[str, Outcome] | None = None
     """The result of a create that made no run."""
+    resubmitted: int = 0
+    """How often a person decided that its create made no run."""
     sent: Mapping[str, Mapping[str, str | int]] = field(default_factory=dict)
     """The values of resources with which its create left, by the resource."""
+
+    @property
+    def doubt(self) -> str:
+        """What a decision calls it. A second doubt has its number: an old page decides no new one."""
+        return f"{self.job.id}@{self.resubmitted + 1}" if self.resubmitted else self.job.id
 
 
 class Run(Struct, kw_only=True):
@@ -589,7 +596,7 @@ def _decided(run: Run, event: ev.UncertaintyResolved) -> None:
     """A resubmitted job waits again and its entries are open; a dropped one keeps its `unknown` for good."""
     state = run.jobs[event.job]
     if event.resubmit:
-        state.phase, state.message = Phase.WAITING, None
+        state.phase, state.message, state.resubmitted = Phase.WAITING, None, state.resubmitted + 1
         _reopen(run, state.job.entries)
     else:
         state.phase = Phase.DONE
