@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from qarunner.app.git import Git
 from qarunner.errors import UserError
 from qarunner.known import Known, Refused, Unknown
+from qarunner.regex import regex
 from qarunner.vendors.api import Metadata
 
 if TYPE_CHECKING:
@@ -121,8 +122,14 @@ BRANCH, TAG = "QARUNNER_BRANCH", "QARUNNER_TAG"
 
 
 def _variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """What is set, as text that can be written down. A variable that is set to nothing says nothing."""
-    return {name: _as_utf8(value) for name, value in environ.items() if value}
+    """What is set, as text that can be written down. A variable that is set to nothing says nothing.
+
+    The user and the password of an address stay here: links go into reports, and to vendors.
+    """
+    return {name: _USER.sub("", _as_utf8(value)) for name, value in environ.items() if value}
+
+
+_USER = regex(r"(?<=://)[^\s/?#]*@")
 
 
 def _as_utf8(value: str) -> str:

@@ -599,3 +599,24 @@ def test_nobody_tells_who_let_it_run_outside_of_a_ci() -> None:
     assert who({"USER": "ann"}) is None
     assert who({"CI": "true"}) is None
     assert [in_ci({"CI": value}) for value in ("true", "1", "false", "0", "")] == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"GITLAB_CI": "true", "CI_JOB_URL": "https://u:pass@ci.test/1"},
+        {"JENKINS_URL": "http://j", "BUILD_URL": "https://u:p@pass@ci.test/1"},
+        {
+            "TF_BUILD": "True",
+            "SYSTEM_COLLECTIONURI": "https://pass@ci.test",
+            "SYSTEM_TEAMPROJECT": "p",
+            "BUILD_BUILDID": "1",
+        },
+        {"BITBUCKET_BUILD_NUMBER": "1", "BITBUCKET_GIT_HTTP_ORIGIN": "https://x:pass@ci.test/a/b"},
+        {"GITHUB_ACTIONS": "true", "GITHUB_SERVER_URL": "https://pass@ci.test", "GITHUB_RUN_ID": "1"},
+    ],
+)
+def test_the_link_of_a_build_has_no_password(environ: dict[str, str], tmp_path: Path) -> None:
+    url = read_build(environ, tmp_path).url
+    assert url is not None
+    assert url.startswith("https://ci.test/")
