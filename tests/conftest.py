@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import itertools
 import os
 import shutil
 import signal
@@ -14,13 +15,14 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
+from _pytest.tmpdir import tmppath_result_key
 from hypothesis import HealthCheck, settings
 
 from tests import workers
 from tests.amount import FULL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -86,6 +88,18 @@ def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
         assert text == path.read_text(encoding="utf-8")
 
     return compare
+
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A test's own folder, which goes if it passes. Pytest's own looks for a number among all that are there."""
+    path = tmp_path_factory.mktemp(f"test-{next(_NUMBERS)}", numbered=False)
+    yield path
+    if request.node.stash[tmppath_result_key].get("call", True):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import sys
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
@@ -81,7 +81,8 @@ class Workers:
         """All that a worker does, in its process."""
         config = session.config
         config.pluginmanager.unregister(name="terminalreporter")
-        config.pluginmanager.register(_Reporter(config, line))
+        reporter = _Reporter(config)
+        config.pluginmanager.register(reporter)
         capture: Any = config.pluginmanager.get_plugin("capturemanager")
         capture.stop_global_capturing()  # its files are shared with the other workers
         capture.start_global_capturing()
@@ -89,15 +90,16 @@ class Workers:
         temporary = config._tmp_path_factory  # type: ignore[attr-defined]
         temporary._basetemp = temporary.getbasetemp() / f"worker-{number}"
         temporary._basetemp.mkdir()
-        numbers = {item: number for number, item in enumerate(session.items)}
-        items = self._take(files)
-        item = next(items, None)
+        numbers: dict[pytest.Item | None, int] = {item: number for number, item in enumerate(session.items)}
+        items: Iterator[pytest.Item | None] = chain(self._take(files), [None])
+        item = next(items)
         while item is not None:
-            following = next(items, None)
-            line.send(numbers[item])
+            # One message for each test: to wake the process that shows them takes as long as many a test.
+            line.send((reporter.taken(), numbers[item]))
+            following = next(items)
             config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             item = following
-        line.send(None)
+        line.send((reporter.taken(), None))
 
     def _take(self, files: _Files) -> Iterator[pytest.Item]:
         """The tests of one file after another that no worker has taken."""
@@ -111,16 +113,21 @@ class Workers:
 
 
 class _Reporter:
-    """Sends a worker's reports to the process that shows them."""
+    """Keeps a worker's reports for the process that shows them."""
 
-    def __init__(self, config: pytest.Config, line: Connection) -> None:
+    def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._line = line
+        self._reports: list[object] = []
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        hook = self._config.hook
-        self._line.send(hook.pytest_report_to_serializable(config=self._config, report=report))
+        to_data = self._config.hook.pytest_report_to_serializable
+        is_plain = report.longrepr is None  # it can go as it is, which is quicker
+        self._reports.append(report if is_plain else to_data(config=self._config, report=report))
+
+    def taken(self) -> list[object]:
+        reports, self._reports = self._reports, []
+        return reports
 
 
 def _follow(session: pytest.Session, workers: dict[Connection, _Worker]) -> None:
@@ -131,21 +138,18 @@ def _follow(session: pytest.Session, workers: dict[Connection, _Worker]) -> None
         ready = wait(reading)
         for line in [line for line in reading if line in ready]:
             worker = workers[line]
-            report: object = None
             try:
-                message = line.recv()
+                reports, number = line.recv()
             except EOFError:
                 reading.remove(line)
-                if not worker.ended:
-                    report = _lost(worker)
+                reports = [] if worker.ended else [_lost(worker)]
             else:
-                if isinstance(message, int):
-                    worker.running = session.items[message]
-                elif message is None:
-                    worker.ended = True
-                else:
+                worker.ended = number is None
+                worker.running = None if number is None else session.items[number]
+            for message in reports:
+                report = message
+                if not isinstance(report, pytest.TestReport):
                     report = hook.pytest_report_from_serializable(config=session.config, data=message)
-            if report is not None:
                 hook.pytest_runtest_logreport(report=report)
             if reason := session.shouldfail or session.shouldstop:
                 raise session.Failed(reason)

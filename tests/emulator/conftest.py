@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from logging.handlers import BufferingHandler
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import pytest
@@ -84,6 +86,15 @@ class Stand:
         """An upload to a presigned URL, without a credential."""
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.session.put(url, data=data, headers={"Content-Type": content_type, **headers}, timeout=PATIENCE_S)
+
+
+@pytest.fixture
+def logged() -> Iterator[list[logging.LogRecord]]:
+    """What anything logs meanwhile: a server's own library tells its errors there alone."""
+    handler = BufferingHandler(1000)
+    logging.getLogger().addHandler(handler)
+    yield handler.buffer
+    logging.getLogger().removeHandler(handler)
 
 
 class Start(Protocol):

@@ -23,6 +23,8 @@ from qarunner.emulator import ScenarioError, serve
 from tests.amount import PATIENCE_S, some
 
 if TYPE_CHECKING:
+    import logging
+
     from tests.emulator.conftest import Stand, Start
 
 MATRIX = {"matrix": [{"platform": "web", "web_url": "https://shop.example", "test_ids": ["a1"]}]}
@@ -115,7 +117,7 @@ def test_a_closed_emulator_listens_no_more_and_closes_again() -> None:
         requests.get(running.url, timeout=PATIENCE_S)
 
 
-def test_close_does_not_wait_for_slow_replies(caplog: pytest.LogCaptureFixture) -> None:
+def test_close_does_not_wait_for_slow_replies(logged: list[logging.LogRecord]) -> None:
     running = serve({"doksi": {"faults": [{"on": "POST /runs", "delay": "10h"}]}})
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(requests.post, f"{running.urls['doksi']}/runs", timeout=PATIENCE_S)
@@ -124,7 +126,7 @@ def test_close_does_not_wait_for_slow_replies(caplog: pytest.LogCaptureFixture) 
         running.close()
         assert not running._thread.is_alive()
         assert isinstance(waiting.exception(), requests.ConnectionError)
-    assert not caplog.records
+    assert not logged
 
 
 def test_only_loopback_addresses_and_free_ports() -> None:

@@ -16,6 +16,8 @@ from qarunner.emulator import ScenarioError, serve
 from tests.amount import PATIENCE_S
 
 if TYPE_CHECKING:
+    import logging
+
     from tests.emulator.conftest import Stand, Start
 
 MATRIX = {"matrix": [{"platform": "web", "web_url": "https://shop.example", "test_ids": ["a1"]}]}
@@ -158,7 +160,7 @@ def test_a_delay_comes_after_the_effect_and_shrinks_with_the_speed(start: Start)
     assert time.monotonic() - before >= 0.036
 
 
-def test_a_client_that_gives_up_leaves_a_run_behind(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_that_gives_up_leaves_a_run_behind(start: Start, logged: list[logging.LogRecord]) -> None:
     stand = start(doksi_faults({"on": "POST /runs", "delay": "10h"}))
     base = urlsplit(stand.running.urls["doksi"])
     client = HTTPConnection(base.netloc, timeout=PATIENCE_S)
@@ -169,7 +171,7 @@ def test_a_client_that_gives_up_leaves_a_run_behind(start: Start, caplog: pytest
         assert time.monotonic() < limit
     client.close()
     assert len(stand.records("runs")) == 1
-    assert not caplog.records
+    assert not logged
 
 
 @pytest.mark.parametrize(
