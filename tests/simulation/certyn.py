@@ -11,10 +11,10 @@ import json
 import math
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from qarunner.diagnostics import Place
 from qarunner.engine.decide.interpret import Answer
@@ -30,7 +30,7 @@ from tests.worlds import EPOCH, Story
 
 if TYPE_CHECKING:
     from qarunner.decode import Json
-    from qarunner.vendors.api import Request
+    from qarunner.vendors.api import Request, Vendor
 
 BETWEEN, WITHIN = 0.3, 0.18
 """Standard deviations of the logarithm of durations: from entry to entry, and from run to run. Together: 0.35."""
@@ -86,6 +86,13 @@ class SimulatedCertyn:
     A `LOST` of a fault is an answer that got lost: what was asked for is done. `listed`: what is shown of the list
     of runs, None: there is no list. `tests` of a run end one after the other. Runs of the processes in `failing` fail.
     """
+
+    adapter: ClassVar[Vendor] = Certyn()
+    settings: ClassVar[Mapping[str, Json]] = {"project": "shop", "details": False}
+
+    @staticmethod
+    def entry(number: int) -> Entry:
+        return entry(number)
 
     def __init__(
         self,
@@ -236,11 +243,12 @@ class Simulation:
     listed: Listed | None = None
     tests: int = 1
     failing: frozenset[str] = frozenset()
+    simulated: ClassVar[type[SimulatedCertyn]] = SimulatedCertyn
 
     def run(self) -> Told:
-        entries = tuple(entry(number) for number in range(len(self.work.durations)))
+        entries = tuple(self.simulated.entry(number) for number in range(len(self.work.durations)))
         names = [one(each) for each in entries]
-        self.vendor = SimulatedCertyn(
+        self.vendor = self.simulated(
             dict(zip(names, self.work.durations, strict=True)),
             self.limits,
             hint_s=self.hint_s,
@@ -249,11 +257,17 @@ class Simulation:
             tests=self.tests,
             failing=self.failing,
         )
-        plan = plan_of(entries, self.limits)
+        adapter = self.simulated.adapter
+        plan = plan_of(entries, self.limits, adapter, self.simulated.settings)
         earlier = {names_of(each)[0]: known for each, known in zip(entries, self.work.earlier, strict=True)}
         durations = DurationHistory(plan, earlier if self.history else {})
         self.story = Story(
-            plan, {"certyn": Certyn()}, self.vendor, history=durations, latency=LATENCY_S, jitter=self.jitter
+            plan,
+            {adapter.info.name: adapter},
+            self.vendor,
+            history=durations,
+            latency=LATENCY_S,
+            jitter=self.jitter,
         ).drive()
         return self._told()
 
@@ -286,19 +300,24 @@ def one(each: Entry) -> str:
     return each.selection.ids[0]
 
 
-def plan_of(entries: tuple[Entry, ...], limits: Limits) -> Plan:
-    adapter = Certyn()
+def plan_of(
+    entries: tuple[Entry, ...],
+    limits: Limits,
+    adapter: Vendor = SimulatedCertyn.adapter,
+    settings: Mapping[str, Json] = SimulatedCertyn.settings,
+) -> Plan:
+    name = adapter.info.name
     rate: dict[str, Json] = {
         "reads": f"{limits.reads}/min",
         "creates": f"{limits.creates}/min",
         "all": f"{limits.all}/min",
     }
-    own: dict[str, Json] = {"project": "shop", "details": False, "rate": rate, "max_in_flight": MANY}
+    own: dict[str, Json] = {**settings, "rate": rate, "max_in_flight": MANY}
     vendor = vendor_plan(adapter.info, own)
     jobs = (
         Job(
-            id=f"certyn-{number}",
-            vendor="certyn",
+            id=f"{name}-{number}",
+            vendor=name,
             entries=(each.id,),
             request=adapter.submit(Call(entries=(each,), settings=vendor.settings)),
         )
@@ -314,7 +333,7 @@ def plan_of(entries: tuple[Entry, ...], limits: Limits) -> Plan:
             gate=Gate(),
             metadata=Metadata(),
             secrets=(),
-            vendors={"certyn": vendor},
+            vendors={name: vendor},
             jobs=tuple(jobs),
             entries=entries,
         )

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.amount import some
 from tests.simulation.certyn import READS_ALONE, Simulation, Workload
+from tests.simulation.testerarmy import ArmySimulation
 
 if TYPE_CHECKING:
     from qarunner.decode import Json
@@ -79,6 +81,16 @@ def test_many_runs_of_a_vendor_that_lists_them_are_noticed_at_once() -> None:
     assert told.refused == 0
     assert told.mean < 8
     assert told.reads < 2
+
+
+@pytest.mark.parametrize("history", some([True, False], 1))
+def test_five_hundred_runs_need_less_than_a_read_each_and_all_that_is_old_is_not_asked_at_once(history: bool) -> None:  # noqa: FBT001  a table's column
+    simulation = ArmySimulation(Workload.of(500), READS_ALONE, history=history)
+    told = simulation.run()
+    assert (told.refused, len(told.lags)) == (0, 500)
+    assert told.mean <= 10
+    assert told.p95 <= 20
+    assert told.reads <= 1
 
 
 @pytest.mark.parametrize("listed", [behind, without_half, always_passed, twice, odd, endless])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -39,7 +40,7 @@ PATIENCE_S = 60.0
 
 
 LONGEST_TRUST_S = 300.0
-"""However often a list says that a run goes on, it is read by itself after so long."""
+"""However often a list says that a run goes on, it is read by itself after about so long."""
 
 
 PAUSE_S = 30.0
@@ -53,13 +54,13 @@ MOST_STALE = 3
 class Listing(Struct, frozen=True, kw_only=True):
     """What a list said, as of the time at which it was asked for.
 
-    `unlisted` are reads that waited for it in vain; `probe` is sent all the same, to see whether the list is behind.
+    `unlisted` are reads that waited for it in vain; `probes` are sent all the same, to see whether the list is behind.
     """
 
     at: float
     replies: Mapping[Task, Reply]
     unlisted: tuple[Task, ...] = ()
-    probe: Task | None = None
+    probes: AbstractSet[Task] = frozenset()
 
 
 class VendorList(Struct, kw_only=True):
@@ -74,6 +75,8 @@ class VendorList(Struct, kw_only=True):
     pages: int = 0
     """Of the newest list; 0 before the first."""
     rests_until: float = float("-inf")
+    is_worth_waiting: bool = False
+    """True if what is due while it rests is left to it: of many pages, it rests for longer than a run."""
     failures: int = 0
     stale: int = 0
     confirmed: set[Verdict] = field(default_factory=set)
@@ -106,7 +109,11 @@ class Lists:
             return
         if vendor.asked is not None:
             due = _holdable(queue.reads.newly_due(now))
-        elif now < vendor.rests_until or len(queue.reads) < LEAST_DUE:
+        elif now < vendor.rests_until:
+            for task in _holdable(queue.reads.due(now)) if vendor.is_worth_waiting else ():
+                queue.put(task, vendor.rests_until)
+            return
+        elif len(queue.reads) < LEAST_DUE:
             return
         else:
             # This list can also answer for what is due before a list could be read again.
@@ -183,9 +190,15 @@ class Lists:
             task.is_held = False
         queue.reads.note_due(on=False)
         vendor.asked, vendor.runs, vendor.replies = None, {}, []
-        vendor.rests_until = max(vendor.rests_until, vendor.asked_at + queue.schedule.shortest_s)
-        probe = min(listed, key=lambda task: task.read_alone_at) if len(listed) > 1 else None
-        return Listing(at=vendor.asked_at, replies=listed, unlisted=unlisted, probe=probe)
+        pause_s = queue.schedule.list_pause_s(vendor.pages)
+        vendor.is_worth_waiting = vendor.failures == 0 and pause_s > queue.schedule.shortest_s
+        vendor.rests_until = max(vendor.rests_until, vendor.asked_at + pause_s)
+        # As many as the list had pages: were all that are old asked at once, none would be noticed meanwhile.
+        oldest = sorted(listed, key=lambda task: task.read_alone_at)[: max(1, vendor.pages)]
+        probes = {task for task in oldest if now - task.read_alone_at >= LONGEST_TRUST_S}
+        if len(listed) > 1:
+            probes.add(oldest[0])
+        return Listing(at=vendor.asked_at, replies=listed, unlisted=unlisted, probes=probes)
 
     # --- what a run's own read says of the list -----------------------------------------------------------------------
 
@@ -207,11 +220,6 @@ class Lists:
         else:
             vendor.stale += 1
             vendor.is_off = vendor.is_off or vendor.stale >= MOST_STALE
-
-
-def is_to_be_asked(task: Task, listing: Listing, now: float) -> bool:
-    """True of a run that goes on by the list, and is asked all the same."""
-    return task is listing.probe or now - task.read_alone_at >= LONGEST_TRUST_S
 
 
 def _holdable(tasks: list[Task]) -> list[Task]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from qarunner.engine.decide.interpret import Answer, Rejected, Retry, after_read, poll_request, with_key_name
 from qarunner.engine.decide.outcomes import takes_details
-from qarunner.engine.flow.lists import Listing, Lists, is_to_be_asked
+from qarunner.engine.flow.lists import Listing, Lists
 from qarunner.engine.schedule.queue import FIRST, Task, VendorQueue
 from qarunner.engine.schedule.rate_limits import MARGIN, RequestKind
 from qarunner.engine.schedule.timing import DurationHistory, DurationModel, RetryState
@@ -163,7 +163,7 @@ class PollHandler:
         """Takes from a list what is beyond doubt; else the run is read by itself, at once if it is over."""
         now, meaning = self._context.clock.now(), self._read(task, [reply], best_effort=False)
         if isinstance(meaning, Running):
-            if is_to_be_asked(task, listing, now):
+            if task in listing.probes:
                 task.listed = {}
                 self._read_alone(queue, task, now)
                 return

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from qarunner.engine.decide.interpret import LONGEST_READ_SILENCE_S
 from qarunner.engine.io.journal import held_once, open_shared
-from qarunner.engine.schedule.rate_limits import MARGIN, RequestKind, counted_as, rates_of
+from qarunner.engine.schedule.rate_limits import MARGIN, READS, RequestKind, counted_as, rates_of
 from qarunner.paths import open_own, read_regular
 
 if TYPE_CHECKING:
@@ -52,10 +53,17 @@ SALT_LENGTH = 32
 
 
 class RateLog(msgspec.Struct, kw_only=True):
-    """What was sent lately, by what it counts as; `held` is until when the vendor asked for silence."""
+    """What was sent lately, by what it counts as; `held` is until when the vendor asked for silence, at `held_at`."""
 
     sent: dict[str, list[float]] = {}
     held: float = 0.0
+    held_at: float | None = None
+
+    def silent_until(self, kind: RequestKind) -> float:
+        """A run is read again after a while, whichever process was asked for silence."""
+        if kind in READS and self.held_at is not None:
+            return min(self.held, self.held_at + LONGEST_READ_SILENCE_S)
+        return self.held
 
 
 class SharedRateLimit:
@@ -83,14 +91,14 @@ class SharedRateLimit:
                 if fd is None:
                     return self._busy(now)
                 self._busy_since = None
-                return now + self._claim(fd, names, self._clock.wall(), silent=silent)
+                return now + self._claim(fd, names, self._clock.wall(), kind if silent else None)
         except OSError as error:
             self._give_up(error.strerror or str(error))
             return now
 
-    def _claim(self, fd: int, names: list[str], wall: float, *, silent: bool) -> float:
+    def _claim(self, fd: int, names: list[str], wall: float, kept_by: RequestKind | None) -> float:
         kept = self._read(fd, wall)
-        ready = kept.held if silent else 0.0
+        ready = 0.0 if kept_by is None else kept.silent_until(kept_by)
         for name in names:
             rate, sent = self._rates[name], kept.sent.get(name, [])
             if len(sent) >= rate.count:
@@ -110,7 +118,7 @@ class SharedRateLimit:
             if fd is not None:
                 wall = self._clock.wall()
                 kept = self._read(fd, wall)
-                kept.held = max(kept.held, wall + min(seconds, LONGEST_HOLD_S))
+                kept.held, kept.held_at = max(kept.held, wall + min(seconds, LONGEST_HOLD_S)), wall
                 _write(fd, kept)
 
     @contextlib.contextmanager

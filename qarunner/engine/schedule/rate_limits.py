@@ -52,7 +52,7 @@ CLEANUP = frozenset({RequestKind.CANCEL, RequestKind.RELEASE})
 """Requests that end something at the vendor. Without them, something runs on without need."""
 
 
-_READS = frozenset({RequestKind.READ, RequestKind.LIST})
+READS = frozenset({RequestKind.READ, RequestKind.LIST})
 
 
 class RateWindow:
@@ -160,13 +160,13 @@ class RateLimiter:
         held_until = self._held_until
         if held_until >= self._longest(kind, now, is_last=is_last):
             held_until = now
-        if kind in _READS:
+        if kind in READS:
             held_until = min(held_until, self._held_at + LONGEST_READ_SILENCE_S)
         return max([now, held_until, self._others.get((kind, is_last), now), *times])
 
     def _longest(self, kind: RequestKind, now: float, *, is_last: bool) -> float:
         """Until when a silence is kept: a request of this kind breaks one that lasts longer."""
-        if self._held_at + LONGEST_READ_SILENCE_S <= now < self._held_until and kind in _READS:
+        if self._held_at + LONGEST_READ_SILENCE_S <= now < self._held_until and kind in READS:
             return now
         most = LONGEST_CLEANUP_SILENCE_S if kind in CLEANUP else LONGEST_LAST_SILENCE_S if is_last else float("inf")
         return min(now + most, self._stops_waiting_at)

@@ -58,6 +58,10 @@ PRICE_PER_AGE = 1 / 1500
 """What a read is worth, in seconds of a run's end not being known: more for a run that is already old."""
 
 
+PAGE_PAUSE_S, LONGEST_LIST_PAUSE_S = 2.0, 10.0
+"""How long a list rests for each of its pages, and at most: no longer than the documented loops do."""
+
+
 LATEST_S = 86_400.0
 
 
@@ -155,6 +159,11 @@ class PollSchedule(Struct, frozen=True, kw_only=True):
     def shortest_s(self) -> float:
         """Between two polls of one run."""
         return self.every_s if self.override_s is None else self.override_s
+
+    def list_pause_s(self, pages: int) -> float:
+        """Between two readings of a list: one of many pages is many requests, if no setting says otherwise."""
+        is_set = self.override_s is not None or self.strict_max
+        return self.shortest_s if is_set else max(self.shortest_s, min(LONGEST_LIST_PAUSE_S, pages * PAGE_PAUSE_S))
 
     def hinted_s(self, hint_s: float) -> float:
         """A vendor's hint, within the bounds in which it is followed."""

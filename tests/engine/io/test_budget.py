@@ -80,6 +80,20 @@ def test_a_vendor_that_asks_one_for_silence_gets_it_from_all(tmp_path: Path) -> 
     assert side.claims(1)
 
 
+def test_a_long_silence_of_another_apply_keeps_no_paid_run_unread_for_more_than_five_minutes(tmp_path: Path) -> None:
+    side = Side(tmp_path)
+    side.budgets[0].hold(900.0)
+    reads, creates = (RateLimiter(RATES, side.budgets[1]) for _ in range(2))
+    assert not reads.try_take(RequestKind.READ, 0.0)
+    assert reads.ready_at(RequestKind.READ, 0.0) == pytest.approx(300.0)
+    side.clock.seconds = 300.1
+    assert reads.try_take(RequestKind.READ, 300.1)
+    assert not creates.try_take(RequestKind.CREATE, 300.1)
+    assert creates.ready_at(RequestKind.CREATE, 300.1) == pytest.approx(900.0)
+    side.budgets[0].hold(900.0)  # the vendor says it again
+    assert not reads.try_take(RequestKind.READ, 300.1)
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"sent": {"reads": "many"}}', "\x00\xff", '{"sent": {"reads": [1e99]}}']
 )
