@@ -166,7 +166,8 @@ def test_a_beginning_of_twelve_characters_is_a_secret_too() -> None:
         assert scrubber(text) == (f"cut: {NAME}" if length >= 12 else text)
     assert scrubber(f"cut: {quote(HARD[:20], safe='')}…") == f"cut: {NAME}…"
     assert scrubber(f"cut: {HARD[4:]}") == f"cut: {HARD[4:]}", "an end of it is not promised"
-    assert Scrubber({"URL": "https://hooks.example/T0/B0/xyz"})("https://hooks.other/") == "https://hooks.other/"
+    for url in ("https://hooks.example/T0/B0/xyz", "HTTPS://hooks.example/T0/B0/xyz"):
+        assert Scrubber({"URL": url})("https://hooks.other/") == "https://hooks.other/"
 
 
 @pytest.mark.parametrize("code", ["hex", "base64"])
@@ -176,9 +177,9 @@ def test_a_beginning_of_twenty_four_characters_is_one_in_codes(code: str) -> Non
     assert scrubber(text[:23]) == text[:23]
 
 
-@pytest.mark.parametrize("text", ["ΜΥΣΤΙΚΟΣ", "μυστικος", "μυστικοσ", "ΜΥΣΤΙΚΟΣΩ", "İ ΜΥΣΤΙΚΟΣ"])
+@pytest.mark.parametrize("text", ["ΜΥΣΤΙΚΟΣ", "μυστικος", "μυστικοσ", "ΜΥΣΤΙΚΟΣΩ", "İ ΜΥΣΤΙΚΟΣ", "ß ΜΥΣΤΙΚΟΣ"])
 def test_a_sigma_at_the_end_of_a_secret_is_one_within_a_word(text: str) -> None:
-    assert Scrubber({"GREEK": "ΜΥΣΤΙΚΟΣ"})(text).strip("İ Ω") == placeholder("GREEK")
+    assert Scrubber({"GREEK": "ΜΥΣΤΙΚΟΣ"})(text).strip("İß Ω") == placeholder("GREEK")
 
 
 def test_case_counts_for_short_ones_alone() -> None:
@@ -324,6 +325,8 @@ def test_secrets_with_the_same_beginning_are_found_whole() -> None:
     scrubber = Scrubber({"A": "ghp_0123456789-aaaaaaaa", "B": "ghp_0123456789-bbbbbbbb"})
     assert scrubber("ghp_0123456789-bbbbbbbb") == placeholder("B")
     assert scrubber("ghp_0123456789-aaaaaaaa") == placeholder("A")
+    twelfth = Scrubber({"A": "ghp_0123456a-and-more", "B": "ghp_0123456b-and-more"})
+    assert twelfth("ghp_0123456b-and-more ghp_0123456a") == f"{placeholder('B')} {placeholder('A')}"
 
 
 def test_four_characters_are_looked_for_and_three_would_mask_half_of_every_message() -> None:
@@ -366,6 +369,8 @@ def test_bytes_that_are_no_text_are_found_too() -> None:
     scrubber = Scrubber({"TOKEN": value.decode("utf-8", "surrogateescape")})
     assert scrubber(quote(value)) == NAME
     assert scrubber(base64.b64encode(value).decode().rstrip("=")) == NAME
+    half = "key-\ud83d-0123456789"
+    assert Scrubber({"TOKEN": half})(f"<{half}>") == f"<{NAME}>"
 
 
 def test_each_of_two_lines_is_found() -> None:

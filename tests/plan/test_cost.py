@@ -157,6 +157,7 @@ def test_costs_of_several_plans_have_a_sum_in_one_currency_alone() -> None:
     first = Cost(planned=Decimal("1.50"), up_to=Decimal(3), currency="EUR")
     least = Cost(planned=Decimal("0.25"), up_to=Decimal("0.5"), currency="EUR", at_least=True)
     assert total([first, least]) == Cost(planned=Decimal("1.75"), up_to=Decimal("3.5"), currency="EUR", at_least=True)
+    assert total([first]) == first
     assert total([first, first]) == Cost(planned=Decimal(3), up_to=Decimal(6), currency="EUR")
     assert total([first, replace(first, currency="USD")]) is None
     assert total([]) is None
