@@ -259,19 +259,15 @@ def _cores(data: bytes) -> Iterator[str]:
 
 def _joined(spans: Iterable[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
     """The places in their order; those that overlap are one, under the name of the longest."""
-    start = end = longest = 0
-    name = ""
-    for first, last, label in sorted(spans):
-        if first >= end:
-            if name:
-                yield start, end, name
-            start, end, name, longest = first, last, label, last - first
-            continue
-        end = max(end, last)
-        if last - first > longest:
-            name, longest = label, last - first
-    if name:
-        yield start, end, name
+    groups: list[list[tuple[int, int, str]]] = []
+    end = 0
+    for span in sorted(spans):
+        if span[0] >= end:
+            groups.append([])
+        groups[-1].append(span)
+        end = max(end, span[1])
+    for group in groups:
+        yield group[0][0], max(last for _, last, _ in group), max(group, key=lambda span: span[1] - span[0])[2]
 
 
 # --- what a text means ------------------------------------------------------------------------------------------------

@@ -202,6 +202,7 @@ def test_a_placeholder_stays_whole_whatever_the_secrets_are() -> None:
 def test_secrets_that_overlap_leave_nothing_of_either() -> None:
     scrubber = Scrubber({"A": "abcdefghijkl", "B": "ijklmnopqrst"})
     assert scrubber("<abcdefghijklmnopqrst>") == f"<{placeholder('A')}>"
+    assert scrubber("abcdefghijklijklmnopqrst") == f"{placeholder('A')}{placeholder('B')}", "they only touch"
     cut = Scrubber({"A": "abcdefghijkl-and-more", "B": "ghijklmnopqr"})
     assert cut("<abcdefghijklmnopqr>") == f"<{placeholder('A')}>"
     behind = Scrubber({"A": "abcdefghijkl", "B": "bcdefghijklmnopq"})
@@ -340,16 +341,17 @@ def test_only_what_chance_cannot_spell_is_looked_for_over_the_ends_of_lines() ->
     assert Scrubber({"A": "abcdefg"})("abcd\nefg") == "abcd\nefg"
 
 
+@pytest.mark.parametrize(("bits", "encode"), [(6, base64.b64encode), (5, base64.b32encode)])
 @pytest.mark.parametrize("length", [24, 25, 26])
-@pytest.mark.parametrize("before", [0, 1, 2, 3])
+@pytest.mark.parametrize("before", [0, 1, 2, 3, 4])
 @pytest.mark.parametrize("after", [1, 2, 3])
-def test_what_is_certain_of_a_secret_within_base64_is_found_to_the_character(
-    length: int, before: int, after: int
+def test_what_is_certain_of_a_secret_within_other_bytes_is_found_to_the_character(
+    bits: int, encode: Callable[[bytes], bytes], length: int, before: int, after: int
 ) -> None:
-    """Six bits a character: those that hold bits of the secret alone."""
+    """So many bits a character: those that hold bits of the secret alone."""
     value = ("correct horse battery staple"[: length - 1] + "W").encode()
-    text = base64.b64encode(b"u" * before + value + b"~" * after).decode()
-    first, last = -(-before * 8 // 6), (before + length) * 8 // 6
+    text = encode(b"u" * before + value + b"~" * after).decode()
+    first, last = -(-before * 8 // bits), (before + length) * 8 // bits
     assert Scrubber({"TOKEN": value.decode()})(text) == text[:first] + NAME + text[last:]
 
 
