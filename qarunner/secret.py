@@ -343,7 +343,7 @@ class _View:
     def decoded(self) -> _View | None:
         """None if there is nothing to decode."""
         text = _decoded(self.text)
-        return None if text is self.text or text == self.text else _View(text, self)
+        return None if text == self.text else _View(text, self)
 
     def joined(self) -> _View | None:
         """Mail breaks lines after 76 characters, and test tools colour parts. None if there is nothing to join.

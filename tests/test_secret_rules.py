@@ -142,6 +142,7 @@ def test_an_address_needs_a_host_wherever_it_stands(text: str) -> None:
     [
         "⟦secret:TOKEN⟧",
         "user:⟦secret:TOKEN⟧",
+        "v1.⟦secret:TOKEN⟧",
         "v1.2 ⟦secret:TOKEN⟧",
         "v1.2/⟦secret:TOKEN⟧",
         "12:30/⟦secret:TOKEN⟧",
