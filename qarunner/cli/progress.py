@@ -17,7 +17,7 @@ from qarunner.engine.schedule.timing import began_at, time_left
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.mode import END_S
 from qarunner.engine.state.run import JobState, Phase, Remainder, ResourceState, ResourceStatus, Run, RunState
-from qarunner.report.summary import WORST_FIRST, live_url, sign_of, words
+from qarunner.report.summary import WORST_FIRST, live_url, sign_of
 from qarunner.text import Line, breaks, cells, cut, duration, fitted, padded, plain, plural, styled
 from qarunner.vendors.api import GOOD, Outcome, Verdict
 
@@ -165,10 +165,8 @@ def going_on(run: Run, now: float) -> str | None:
         parts.append(f"{plural(number, 'waits', 'wait')}{why}")
     if not parts:
         return None
-    counts = Counter(words(outcome.verdict) for outcome in run.closed.values())
-    closed = ", ".join(
-        f"{counts[words(verdict)]} {words(verdict)}" for verdict in WORST_FIRST if counts[words(verdict)]
-    )
+    counts = Counter(outcome.verdict.words for outcome in run.closed.values())
+    closed = ", ".join(f"{counts[verdict.words]} {verdict.words}" for verdict in WORST_FIRST if counts[verdict.words])
     done = f"{len(run.closed)}/{plural(len(run.plan.entries), 'entry', 'entries')}"
     return f"{done}{f': {closed}' if closed else ''}; {'; '.join(parts)}"
 
@@ -218,7 +216,7 @@ def _closed(event: ev.EntryClosed, said: str | None = None) -> str:
     """`said` is a reason that the log has already."""
     sign, _ = sign_of(event.outcome.verdict)
     reason = reason_of_outcome(event.outcome)
-    verdict = words(event.outcome.verdict)
+    verdict = event.outcome.verdict.words
     if reason is None or reason == said:
         return f"{sign} {event.entry}: {verdict}"
     return f"{sign} {event.entry}: {reason if reason.startswith(verdict) else f'{verdict}: {reason}'}"
@@ -382,7 +380,7 @@ class Table:
         sign, colour = sign_of(outcome.verdict)
         took = f"  {clock(event.at - began)}" if (began := began_at(state)) is not None else ""
         reason = reason_of_outcome(outcome)
-        text = f"{event.entry}  {state.job.vendor}  {words(outcome.verdict)}{took}{f': {reason}' if reason else ''}"
+        text = f"{event.entry}  {state.job.vendor}  {outcome.verdict.words}{took}{f': {reason}' if reason else ''}"
         mark, columns = self._console.ellipsis, self._screen.size()[0]
         # Two rows: the second one holds what a reason has to say.
         text = f" {self._fitted(self._console.safe(text), 2 * columns - 5)}"

@@ -15,7 +15,8 @@ from qarunner.engine.decide.gate import exit_code_so_far
 from qarunner.engine.decide.trend import News
 from qarunner.engine.state.run import Phase, Run
 from qarunner.errors import ExitCode, Unwritten
-from qarunner.report.summary import amount, cost_words, decisions, news, running_of, sign_of, unsaid, words
+from qarunner.report.notes import REHEARSAL, notes
+from qarunner.report.summary import amount, cost_words, news, running_of, sign_of, unsaid
 from qarunner.text import Line, cut, duration, listed, plain, plural, styled, table
 from qarunner.vendors.api import GOOD, Verdict
 
@@ -120,7 +121,7 @@ def _text(console: Console, summary: Summary, follow: NextCommand) -> Iterator[L
             yield f"cost: {cost}"
         yield from _news(summary)
     if summary.rehearsal:
-        yield "rehearsal: emulated vendors; nothing was sent to a real one, nothing was paid"
+        yield f"rehearsal: {REHEARSAL}"
 
 
 def _news(summary: Summary) -> Iterator[Line]:
@@ -149,7 +150,7 @@ def _table(rows: Sequence[EntrySummary], columns: int | None, mark: str) -> Iter
 
 def _cells(row: EntrySummary) -> tuple[str, str, str, str, str, str]:
     took = duration(row.duration_s) if row.duration_s is not None else "-"
-    return sign_of(row.verdict)[0], row.entry.id, row.entry.vendor, row.passed, took, words(row.verdict)
+    return sign_of(row.verdict)[0], row.entry.id, row.entry.vendor, row.passed, took, row.verdict.words
 
 
 def _free(row: EntrySummary) -> str:
@@ -167,7 +168,7 @@ def _passed(summary: Summary) -> Iterator[Line]:
         if names:
             sign, colour = sign_of(verdict)
             shown = f": {_listed(names)}" if verdict is Verdict.FLAKY else ""
-            yield styled(f"{sign}  {plural(len(names), 'entry', 'entries')} {words(verdict)}{shown}", colour)
+            yield styled(f"{sign}  {plural(len(names), 'entry', 'entries')} {verdict.words}{shown}", colour)
 
 
 _Alike: TypeAlias = "dict[tuple[Verdict, str], list[EntrySummary]]"
@@ -199,7 +200,7 @@ def _blocks(together: _Alike, width: int) -> Iterator[Line]:
     for (verdict, reason), rows in together.items():
         yield ""
         number = plural(len(rows), "entry", "entries")
-        why = reason if reason.startswith(words(verdict)) else ": ".join(filter(None, (words(verdict), reason)))
+        why = reason if reason.startswith(verdict.words) else ": ".join(filter(None, (verdict.words, reason)))
         yield styled(number, "bold"), cut(f": {why}", _LONGEST_MESSAGE)
         yield from _wrapped([row.entry.id for row in rows], width)
 
@@ -221,7 +222,7 @@ def _failures(rows: Sequence[EntrySummary]) -> Iterator[Line]:
         if row.verdict in GOOD:
             continue
         yield ""
-        heading = f"{row.entry.id}: {words(row.verdict)}"
+        heading = f"{row.entry.id}: {row.verdict.words}"
         trend = f" ({', '.join(row.trend.words)})" if row.trend is not None and row.trend.words else ""
         yield styled(heading, "bold"), f"{trend}  {row.entry.origin.file}:{row.entry.origin.line}"
         cases = row.blamed
@@ -233,7 +234,7 @@ def _failures(rows: Sequence[EntrySummary]) -> Iterator[Line]:
         for case in cases:
             name = f"{case.name} ({case.id})" if case.name else case.id
             message = unsaid(case.message, reason)
-            yield f"  {cut(': '.join(filter(None, (words(case.verdict), name, message))), _LONGEST_MESSAGE)}"
+            yield f"  {cut(': '.join(filter(None, (case.verdict.words, name, message))), _LONGEST_MESSAGE)}"
             if case.url:
                 yield f"    {case.url}"
         if row.url and all(case.url is None for case in row.cases):
@@ -245,25 +246,10 @@ def left(summary: Summary, follow: NextCommand, width: int = _WIDTH) -> Iterator
     if summary.running:
         yield ""
         yield from _running(summary.running, follow, width)
-    for leftover in summary.left:
+    for note in notes(replace(summary, running=(), resume=follow.resume())):
         yield ""
-        number = leftover.details.get("id")
-        what = leftover.what + (f" (id {number})" if number else "")
-        how = "left" if leftover.certain else "may be left"
-        why = cut(leftover.why, _LONGEST_MESSAGE)
-        yield styled(how, "yellow", "bold"), f" at {leftover.vendor}: {what}: {why}"
-        again = f"{follow.resume()} tries again to remove it; or " if leftover.removable else ""
-        yield f"  {again}{leftover.todo}"
-    for job, message in summary.uncertain.items():
-        yield ""
-        why = cut(message, _LONGEST_MESSAGE)
-        yield styled("uncertain", "yellow", "bold"), f": {job} may or may not have started a run: {why}"
-        yield from (
-            f"  {command}   ({when})" for command, when in decisions(replace(summary, resume=follow.resume()), job)
-        )
-    if summary.unfinished:
-        yield ""
-        yield f"to go on: {follow.resume()}"
+        yield styled(note.head, "yellow", "bold"), "".join(cut(piece, _LONGEST_MESSAGE) for piece in note.text)
+        yield from (f"  {way}" + (f"   ({when})" if when else "") for way, when in note.ways)
 
 
 def _running(runs: Sequence[RunLink], follow: NextCommand, width: int) -> Iterator[Line]:
@@ -324,7 +310,7 @@ def annotate(console: Console, summary: Summary) -> None:
     bad = [row for row in summary.entries if row.verdict not in GOOD]
     for row in sorted(bad, key=lambda row: not row.gating):
         origin, named = row.entry.origin, _names(row)
-        tests = f"{words(row.verdict)}: {named}" if named else words(row.verdict)
+        tests = f"{row.verdict.words}: {named}" if named else row.verdict.words
         text = "; ".join(part for part in (tests, row.reason, row.url) if part)
         level = "error" if row.gating else "warning"
         console.annotate(level, text, file=origin.file, line=origin.line, title=row.entry.id)

@@ -15,10 +15,10 @@ from urllib.parse import quote, urlsplit
 from qarunner.decode import collected
 from qarunner.engine.decide.trend import is_bad
 from qarunner.regex import regex
+from qarunner.report.notes import REHEARSAL, notes
 from qarunner.report.summary import (
     amount,
     cost_words,
-    decisions,
     facts,
     failures_first,
     headline,
@@ -27,7 +27,6 @@ from qarunner.report.summary import (
     sign_of,
     unsaid,
     verdict_counts,
-    words,
 )
 from qarunner.secret import mask
 from qarunner.text import duration, inert_lines, listed, plural
@@ -36,6 +35,7 @@ from qarunner.vendors.api import GOOD, Case, Step, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from qarunner.report.notes import Note
     from qarunner.report.summary import EntrySummary, RunLink, Summary
 
 _ORIGIN = regex(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?")
@@ -94,7 +94,7 @@ def _page(summary: Summary) -> Iterator[str]:
 <meta http-equiv="Content-Security-Policy" content="{escape(policy)}; base-uri 'none'; form-action 'none'">
 <meta name="referrer" content="no-referrer">
 <link rel="icon" href="data:,">
-<title>{escape(summary.name)}: {words(summary.verdict)}</title>
+<title>{escape(summary.name)}: {summary.verdict.words}</title>
 <style>{style}</style>
 </head>
 <body>
@@ -162,41 +162,28 @@ def _header(summary: Summary) -> Iterator[str]:
 def _notes(summary: Summary) -> Iterator[str]:
     """What goes on at a vendor, what a person has to decide, and what fails the build for itself."""
     if summary.rehearsal:
-        yield '<p class="note">A rehearsal: emulated vendors; nothing was sent to a real one, nothing was paid.</p>\n'
+        yield f'<p class="note">A rehearsal: {REHEARSAL}.</p>\n'
     for part in summary.manifests:
         text = f"{escape(part.label)} ({escape(part.name)}): exit {int(part.exit_code)}"
         yield f'<p class="note"><b class="{_tone(part.verdict, gating=True)}">{_signed(part.verdict)}</b> {text}</p>\n'
     for failure in summary.gate:
         name, message = escape(failure.name), escape(failure.message)
         yield f'<p class="note"><b class="bad">✗ gate: {name}</b>: {message}</p>\n'
-    for job, message in summary.uncertain.items():
-        ways = "".join(f"<br><code>{escape(command)}</code> {why}" for command, why in decisions(summary, job))
-        name = escape(job)
-        yield f'<p class="note">Uncertain: {name} may or may not have started a run: {escape(message)}{ways}</p>\n'
-    yield from _folded(
-        "still running at vendors",
-        [f"Still running at {escape(run.vendor)}: run {_run(run)} of {_some(run.entries)}" for run in summary.running],
-    )
-    yield from _folded(
-        "left at vendors",
-        [
-            f"{'Left' if left.certain else 'May be left'} at {escape(left.vendor)}: "
-            f"{escape(left.what)}: {escape(left.why)}; {escape(left.todo)}"
-            for left in summary.left
-        ],
-    )
+    for head, alike in collected((note.head, _note(note)) for note in notes(summary)).items():
+        if len(alike) > _NOTES:
+            yield f"<details><summary>{len(alike)} {head}</summary>\n{''.join(alike)}</details>\n"
+        else:
+            yield from alike
 
 
-def _some(names: tuple[str, ...]) -> str:
-    return escape(listed(names, _OPEN))
-
-
-def _folded(title: str, notes: list[str]) -> Iterator[str]:
-    lines = "".join(f'<p class="note">{note}</p>\n' for note in notes)
-    if len(notes) > _NOTES:
-        yield f"<details><summary>{len(notes)} {title}</summary>\n{lines}</details>\n"
-    else:
-        yield lines
+def _note(note: Note) -> str:
+    text = f"{note.head[0].upper()}{note.head[1:]}{''.join(map(escape, note.text))}"
+    runs = [f"{_run(run)} of {escape(listed(run.entries, _OPEN))}" for run in note.runs]
+    if len(runs) > _NOTES:
+        lines = "".join(f"<li>{run}</li>\n" for run in runs)
+        return f'<details class="note"><summary>{text.rstrip(": ")}</summary>\n<ul>{lines}</ul></details>\n'
+    ways = "".join(f"<br><code>{escape(way)}</code> {when}".rstrip() for way, when in note.ways)
+    return f'<p class="note">{text}{"".join(runs)}{ways}</p>\n'
 
 
 def _tools(summary: Summary) -> Iterator[str]:
@@ -282,7 +269,7 @@ def _body(row: EntrySummary) -> Iterator[str]:
         ("needs", escape(", ".join(entry.needs))),
         ("gate", _gate(row)),
         ("attempts", str(row.attempt) if row.attempt > 1 else ""),
-        ("counts", ", ".join(f"{number} {words(verdict)}" for verdict, number in row.counts.items())),
+        ("counts", ", ".join(f"{number} {verdict.words}" for verdict, number in row.counts.items())),
         ("usually", _clock(row.trend.usual_s) if row.trend is not None else ""),
         ("runs", ", ".join(map(_run, row.runs))),
         ("from", escape(f"{entry.origin.file}:{entry.origin.line}")),
@@ -349,7 +336,7 @@ def _link(text: str, url: str | None) -> str:
 def _signed(verdict: Verdict, count: int | None = None) -> str:
     """The verdict with its sign: colour alone says nothing."""
     number = "" if count is None else f"{count} "
-    return f"{sign_of(verdict)[0]} {number}{words(verdict)}"
+    return f"{sign_of(verdict)[0]} {number}{verdict.words}"
 
 
 def _tone(verdict: Verdict, *, gating: bool) -> str:

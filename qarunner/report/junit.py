@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from qarunner.regex import regex
-from qarunner.report.summary import GATE, CaseKind, EntrySummary, Summary, words
+from qarunner.report.summary import GATE, CaseKind, EntrySummary, Summary
 from qarunner.secret import mask
 from qarunner.text import inert_lines
 from qarunner.vendors.api import Case
@@ -108,7 +108,7 @@ def _cases(row: EntrySummary) -> tuple[Case, ...]:
     """The tests; for a vendor that tells numbers alone, the entry itself as one."""
     if row.cases:
         return row.cases
-    counted = ", ".join(f"{number} {words(verdict)}" for verdict, number in row.counts.items())
+    counted = ", ".join(f"{number} {verdict.words}" for verdict, number in row.counts.items())
     message = "; ".join(part for part in (row.reason, counted) if part)
     case = Case(
         id=row.entry.id,
@@ -176,9 +176,9 @@ def _testcase(case: Case, name: str, kind: CaseKind, row: EntrySummary) -> Node:
 
 
 def _details(case: Case, row: EntrySummary) -> str:
-    lines = [case.message or row.reason or words(case.verdict)]
+    lines = [case.message or row.reason or case.verdict.words]
     lines += [f"vendor's status: {case.raw_status}"] if case.raw_status else []
-    lines += [f"{words(step.verdict)}: {step.title}: {step.message or ''}" for step in case.steps]
+    lines += [f"{step.verdict.words}: {step.title}: {step.message or ''}" for step in case.steps]
     lines += [url] if (url := case.url or row.url) else []
     lines += [f"video: {case.video_url}"] if case.video_url else []
     lines += [f"{name}: {value}" for name, value in case.ids.items()]

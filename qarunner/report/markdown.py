@@ -8,20 +8,19 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from qarunner.decode import collected
 from qarunner.engine.decide.trend import News, is_bad
 from qarunner.regex import regex
+from qarunner.report.notes import REHEARSAL, Said, notes
 from qarunner.report.summary import (
     WORST_FIRST,
     cost_words,
-    decisions,
     facts,
     failures_first,
     headline,
     is_web,
     news,
-    resume_of,
     unsaid,
-    words,
 )
 from qarunner.review.markdown import Page, code
 from qarunner.secret import mask
@@ -29,7 +28,7 @@ from qarunner.text import duration, inert_lines, listed, plural
 from qarunner.vendors.api import GOOD, Case, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from qarunner.report.summary import EntrySummary, RunLink, Summary
 
@@ -55,7 +54,7 @@ def _blocks(summary: Summary) -> Iterator[str]:
     yield f"### {sign} {code(summary.name)}: {headline(summary).removeprefix('qarunner: ')}"
     yield from _about(summary)
     if summary.rehearsal:
-        yield "_A rehearsal: emulated vendors; nothing was sent to a real one, nothing was paid._"
+        yield f"_A rehearsal: {REHEARSAL}._"
     if summary.manifests:
         yield "\n".join(_manifests(summary))
     for failure in summary.gate:
@@ -78,7 +77,7 @@ def _manifests(summary: Summary) -> Iterator[str]:
     yield from ("| | manifest | matrix | exit code |", "|---|---|---|---:|")
     for part in sorted(summary.manifests, key=lambda part: part.verdict in GOOD):
         sign = _SIGNS.get(part.verdict, _BAD)
-        yield f"| {sign} {words(part.verdict)} | {code(part.label)} | {code(part.name)} | {int(part.exit_code)} |"
+        yield f"| {sign} {part.verdict.words} | {code(part.label)} | {code(part.name)} | {int(part.exit_code)} |"
 
 
 def _about(summary: Summary) -> Iterator[str]:
@@ -86,7 +85,10 @@ def _about(summary: Summary) -> Iterator[str]:
     counts = {"tests": summary.totals, "entries": Counter(row.verdict for row in summary.entries)}
     heads = [verdict for verdict in WORST_FIRST if any(by_verdict.get(verdict) for by_verdict in counts.values())]
     if heads:
-        lines = [f"| | {' | '.join(map(words, heads))} | in all |", f"|---|{'---:|' * (len(heads) + 1)}"]
+        lines = [
+            f"| | {' | '.join([verdict.words for verdict in heads])} | in all |",
+            f"|---|{'---:|' * (len(heads) + 1)}",
+        ]
         for what, by_verdict in counts.items():
             numbers = [by_verdict.get(verdict, 0) for verdict in heads]
             lines.append(f"| {what} | {' | '.join(map(str, numbers))} | {sum(numbers)} |")
@@ -101,36 +103,19 @@ def _about(summary: Summary) -> Iterator[str]:
 
 
 def _attention(summary: Summary) -> Iterator[str]:
-    """What goes on at a vendor, and what a person has to decide."""
-    for vendor in dict.fromkeys(run.vendor for run in summary.running):
-        yield _still_running(vendor, [run for run in summary.running if run.vendor == vendor])
-    yield from _notes(
-        [
-            f"**{'left' if left.certain else 'may be left'}** at {code(left.vendor)}: "
-            f"{code(left.what)}: {code(left.why)}; {code(left.todo)}"
-            for left in summary.left
-        ]
-    )
-    for job, message in summary.uncertain.items():
-        ways = "".join(f"\n> - {code(command)} {why}" for command, why in decisions(summary, job))
-        yield f"> ⚠️ **uncertain**: {code(job)} may or may not have started a run: {code(message)}{ways}"
-    if summary.unfinished and not summary.is_joined:
-        yield f"> To go on: {code(resume_of(summary))}"
+    """What goes on at a vendor, and what a person has to decide. Some of many: what failed has to fit, too."""
+    by_head = collected((note.head, note) for note in notes(summary))
+    for head, alike in by_head.items():
+        for note in alike[:_NAMED]:
+            text = "".join(code(piece) if isinstance(piece, Said) else piece for piece in note.text)
+            runs = [f"{_link(code(run.id), run.url)} of {_names(run.entries)}" for run in note.runs]
+            ways = "".join(f"\n> - {code(way)} {when}".rstrip() for way, when in note.ways)
+            yield f"> ⚠️ **{head}**{text}{listed(runs, _NAMED, _REST)}{ways}"
+        if len(alike) > _NAMED:
+            yield f"> ⚠️ and {len(alike) - _NAMED} more; `qarunner status` lists all of them"
 
 
-def _still_running(vendor: str, runs: Sequence[RunLink]) -> str:
-    """One note for each vendor, with some of its runs."""
-    named = [f"{_link(code(run.id), run.url)} of {_names(run.entries)}" for run in runs]
-    which = "run " if len(runs) == 1 else f"{len(runs)} runs: "
-    some = listed(named, _NAMED, ", and {} more: `qarunner status` lists all of them")
-    return f"> ⚠️ **still running** at {code(vendor)}: {which}{some}"
-
-
-def _notes(notes: list[str]) -> Iterator[str]:
-    """Some of many: what failed has to fit, too."""
-    yield from (f"> ⚠️ {note}" for note in notes[:_NAMED])
-    if len(notes) > _NAMED:
-        yield f"> ⚠️ and {len(notes) - _NAMED} more; `qarunner status` lists all of them"
+_REST = ", and {} more: `qarunner status` lists all of them"
 
 
 def _names(names: Iterable[str]) -> str:
@@ -156,7 +141,7 @@ def _news(summary: Summary) -> Iterator[str]:
 def _failure(row: EntrySummary) -> Iterator[str]:
     place = f"{row.entry.origin.file}:{row.entry.origin.line}"
     aside = f" ({', '.join(row.notes)})" if row.notes else ""
-    yield f"**{code(row.entry.id)}: {words(row.verdict)}**{aside} at {code(row.entry.vendor)}, {code(place)}"
+    yield f"**{code(row.entry.id)}: {row.verdict.words}**{aside} at {code(row.entry.vendor)}, {code(place)}"
     yield ""
     bad = row.blamed
     if reason := unsaid(row.reason, *(case.message for case in bad)):
@@ -173,12 +158,12 @@ def _failure(row: EntrySummary) -> Iterator[str]:
 def _case(case: Case) -> Iterator[str]:
     name = f"{code(case.name)} ({code(case.id)})" if case.name else code(case.id)
     video = f", {_link('video', case.video_url)}" if is_web(case.video_url) else ""
-    yield f"- {words(case.verdict)}: {_link(name, case.url)}{_why(case.message)}{video}"
+    yield f"- {case.verdict.words}: {_link(name, case.url)}{_why(case.message)}{video}"
     bad = [step for step in case.steps if is_bad(step.verdict)]
     for step in bad[:_CASES]:
         shot = f", {_link('screenshot', step.screenshot_url)}" if is_web(step.screenshot_url) else ""
         why = _why(unsaid(step.message, case.message, step.title))
-        yield f"  - {words(step.verdict)}: {code(step.title)}{why}{shot}"
+        yield f"  - {step.verdict.words}: {code(step.title)}{why}{shot}"
 
 
 def _why(text: str | None) -> str:
@@ -213,7 +198,7 @@ def _table(rows: list[EntrySummary], start: int) -> Iterator[str]:
         sign = _SIGNS.get(row.verdict, _BAD)
         # A bar would end the cell, even in a code span.
         entry, vendor = (code(text).replace("|", "\\|") for text in (row.entry.id, row.entry.vendor))
-        result = ", ".join([words(row.verdict), *row.notes])
+        result = ", ".join([row.verdict.words, *row.notes])
         yield f"| {sign} | {entry} | {vendor} | {row.passed} | {took} | {result} |"
     yield ""
     yield "</details>"

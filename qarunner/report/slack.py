@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from qarunner.engine.decide.trend import News, is_bad
 from qarunner.report.json import json_text
-from qarunner.report.summary import EntrySummary, Summary, facts, failures_first, headline, is_web, news, unsaid, words
+from qarunner.report.summary import EntrySummary, Summary, facts, failures_first, headline, is_web, news, unsaid
 from qarunner.text import cut, duration, inert
 
 _MOST_FAILURES = 20
@@ -18,7 +18,7 @@ _HEADER, _SECTION, _REASON = 150, 3000, 300
 
 def render(summary: Summary) -> str:
     """The message as JSON text: `text` for notifications, `blocks` for the channel."""
-    title = f"{summary.name}: {words(summary.verdict)}"
+    title = f"{summary.name}: {summary.verdict.words}"
     blocks = [
         {"type": "header", "text": {"type": "plain_text", "text": title[:_HEADER]}},
         _section(_escaped(headline(summary).removeprefix("qarunner: "))),
@@ -44,8 +44,8 @@ def _is_news(row: EntrySummary) -> bool:
 
 def _failure(row: EntrySummary) -> str:
     name = _link(row.entry.id, row.url)
-    line = f"*{name}* ({', '.join([words(row.verdict), *row.notes])}) at {_escaped(row.entry.vendor)}"
-    reason = unsaid(row.reason, words(row.verdict))
+    line = f"*{name}* ({', '.join([row.verdict.words, *row.notes])}) at {_escaped(row.entry.vendor)}"
+    reason = unsaid(row.reason, row.verdict.words)
     return f"{line}\n{_escaped(cut(reason, _REASON))}" if reason else line
 
 

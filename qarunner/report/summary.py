@@ -121,8 +121,8 @@ class EntrySummary(Struct, frozen=True, kw_only=True):
 
     def message(self, case: Case) -> str:
         """Why a test did not pass, and that it does not gate where that is so."""
-        text = case.message or self.reason or words(case.verdict)
-        return text if self.gating or case.verdict in GOOD else f"{words(case.verdict)}, does not gate: {text}"
+        text = case.message or self.reason or case.verdict.words
+        return text if self.gating or case.verdict in GOOD else f"{case.verdict.words}, does not gate: {text}"
 
 
 class LeftAtVendor(Struct, frozen=True, kw_only=True):
@@ -607,7 +607,7 @@ def _no_tests(summary: Summary) -> str:
 
 def _counted(summary: Summary, verdict: Verdict) -> str:
     """`2 failed`, and how many of them do not gate, where that explains the code."""
-    text = f"{summary.totals[verdict]} {words(verdict)}"
+    text = f"{summary.totals[verdict]} {verdict.words}"
     free = sum(entry.counts.get(verdict, 0) for entry in summary.entries if not entry.gating)
     if not free or passes(verdict):
         return text
@@ -643,10 +643,6 @@ def _is_part(part: str, text: str) -> bool:
 
 
 _LONG = 12
-
-
-def words(verdict: Verdict) -> str:
-    return str(verdict).replace("_", " ")
 
 
 def from_root(summary: Summary) -> Summary:

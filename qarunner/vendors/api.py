@@ -360,6 +360,11 @@ class Verdict(StrEnum):
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
 
+    @property
+    def words(self) -> str:
+        """`timed out`: as it is said to people."""
+        return self.replace("_", " ")
+
 
 GOOD = frozenset({Verdict.PASSED, Verdict.FLAKY})
 

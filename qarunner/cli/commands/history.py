@@ -11,7 +11,7 @@ from qarunner.engine.decide.trend import Past, Trend, trend
 from qarunner.errors import ExitCode, UserError
 from qarunner.history.index import ResultRow, RunRow, past
 from qarunner.report.json import history_document
-from qarunner.report.summary import timestamp, words
+from qarunner.report.summary import timestamp
 from qarunner.text import duration, record, table
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _all(entries: Results) -> Iterator[str]:
         counts = (str(trend.bad), str(trend.flaky)) if trend is not None else ("0", "0")
         usually = duration(trend.usual_s) if trend is not None and trend.usual_s is not None else "-"
         text = ", ".join(trend.words) if trend is not None else ""
-        lines.append((name, last.vendor, marks, words(last.verdict), *counts, usually, text))
+        lines.append((name, last.vendor, marks, last.verdict.words, *counts, usually, text))
     yield from table(lines, right={4, 5, 6})
 
 
@@ -92,7 +92,7 @@ def _one(rows: Sequence[tuple[RunRow, ResultRow]]) -> Iterator[str]:
     for run, result in rows[:_SHOWN]:
         took = duration(result.duration_s) if result.duration_s is not None else "-"
         began = timestamp(run.at)[:16] + "Z"
-        line = (run.id, began, run.branch or "-", (run.commit or "-")[:7], took, words(result.verdict))
+        line = (run.id, began, run.branch or "-", (run.commit or "-")[:7], took, result.verdict.words)
         lines.append(line)
     yield from table(lines, right={4})
     yield ""

@@ -21,7 +21,7 @@ from qarunner.engine.schedule.timing import began_at
 from qarunner.engine.state.run import Run
 from qarunner.errors import ExitCode, UserError
 from qarunner.report import export
-from qarunner.report.summary import WORST_FIRST, Summary, decisions, headline, live_url, sign_of, summarise, words
+from qarunner.report.summary import WORST_FIRST, Summary, decisions, headline, live_url, sign_of, summarise
 from qarunner.text import Line, ago, cells, duration, fitted, padded, plural, styled, table
 from qarunner.vendors.api import ResourceKind, Verdict
 
@@ -232,7 +232,7 @@ def _ref(git: Mapping[str, str | None]) -> str:
 
 def _result(standing: Standing) -> str:
     """`exit 1: 2 failed, 14 passed` in tests, as the last line of its apply says; else how many entries are closed."""
-    counts = ", ".join(f"{number} {words(verdict)}" for verdict, number in _totals(standing))
+    counts = ", ".join(f"{number} {verdict.words}" for verdict, number in _totals(standing))
     rehearsal = "rehearsal, " if standing.summary.rehearsal else ""
     if standing.over:
         return f"{rehearsal}exit {standing.run.exit_code}: {counts}"
@@ -309,7 +309,7 @@ def _text(standing: Standing, now: float, columns: int | None, mark: str = "…"
     for row, (_, _, _, took) in zip(summary.entries, rows, strict=True):
         closed = row.entry.id in run.closed
         sign, colour = sign_of(row.verdict) if closed else ("·", "cyan")
-        state = words(row.verdict) if closed else _phase(run, row.entry.id)
+        state = row.verdict.words if closed else _phase(run, row.entry.id)
         reason = f": {row.reason}" if closed and row.reason else ""
         name = padded(row.entry.id if columns is None else fitted(row.entry.id, ids, middle=True, mark=mark), ids)
         time = f"{padded(took, times, right=True)}  " if times else ""

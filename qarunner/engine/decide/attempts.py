@@ -254,7 +254,7 @@ def deciding_results(attempts: Sequence[Outcome]) -> Iterator[tuple[int, Case]]:
             why = f": {failed.message}" if failed.message else ""
             yield (
                 number,
-                replace(case, verdict=Verdict.FLAKY, message=f"{_word(failed.verdict)} in attempt {first}{why}"),
+                replace(case, verdict=Verdict.FLAKY, message=f"{failed.verdict.words} in attempt {first}{why}"),
             )
         else:
             yield number, case
@@ -305,9 +305,7 @@ def _number(outcome: Outcome) -> int:
 
 def _message(attempts: Sequence[Outcome], verdict: Verdict) -> str:
     """What each attempt came to; the last one's own words come first where they say why there is no pass."""
-    told_of = [
-        f"attempt {number} {_word(outcome.verdict)}{_why(outcome)}" for number, outcome in enumerate(attempts, 1)
-    ]
+    told_of = [f"attempt {number} {outcome.verdict.words}{_why(outcome)}" for number, outcome in enumerate(attempts, 1)]
     last = attempts[-1]
     messages = [last.message] if last.message and verdict not in GOOD and last.verdict is verdict else []
     return "; ".join([*messages, *(told_of[:-1] if messages else told_of)])
@@ -315,10 +313,6 @@ def _message(attempts: Sequence[Outcome], verdict: Verdict) -> str:
 
 def _why(outcome: Outcome) -> str:
     return f": {outcome.reason}" if outcome.reason and outcome.verdict not in GOOD else ""
-
-
-def _word(verdict: Verdict) -> str:
-    return str(verdict).replace("_", " ")
 
 
 def _total(seconds: Sequence[float | None]) -> float | None:
