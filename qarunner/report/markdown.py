@@ -110,7 +110,8 @@ def _attention(summary: Summary) -> Iterator[str]:
             text = "".join(code(piece) if isinstance(piece, Said) else piece for piece in note.text)
             runs = [f"{_link(code(run.id), run.url)} of {_names(run.entries)}" for run in note.runs]
             ways = "".join(f"\n> - {code(way)} {when}".rstrip() for way, when in note.ways)
-            yield f"> ⚠️ **{head}**{text}{listed(runs, _NAMED, _REST)}{ways}"
+            mark = "⚠️ " if runs or ways else ""
+            yield f"> {mark}**{head}**{text}{listed(runs, _NAMED, _REST)}{ways}"
         if len(alike) > _NAMED:
             yield f"> ⚠️ and {len(alike) - _NAMED} more; `qarunner status` lists all of them"
 
