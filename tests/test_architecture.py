@@ -134,6 +134,13 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+def test_contributing_names_the_modules_of_the_ground() -> None:
+    page = (ROOT.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    row = re.search(r"^\| ground: ([^|]*) \|", page, re.MULTILINE)
+    assert row is not None
+    assert set(row[1].replace("`", "").split()) == GROUND
+
+
 def test_there_is_no_circle() -> None:
     done: set[str] = set()
 

@@ -73,9 +73,10 @@ class Screen:
         self._lines = list(lines)
 
     def clear(self) -> None:
-        """Takes the block away."""
+        """Takes the block away, row by row: what is cleared from the first row on, tmux keeps as if it scrolled by."""
         if self._lines:
-            self._write(f"{self._home()}{_TO_SCREEN_END}")
+            blank = f"{_TO_LINE_END}\n" * min(self._rows(), self.size()[1] - 1)
+            self._write(f"{self._home()}{blank}{self._home()}{_TO_LINE_END}")
             self._lines = []
 
     @contextlib.contextmanager
@@ -90,10 +91,14 @@ class Screen:
                 self.draw(lines)
 
     def _home(self) -> str:
-        """Leads to the block's first row. A window that became narrower has broken its lines into several rows."""
-        columns = self.size()[0]
-        rows = sum(max(1, -(-width // columns)) for _, width in self._lines)
+        """Leads to the block's first row."""
+        rows = self._rows()
         return "\r" + (_UP.format(rows) if rows else "")
+
+    def _rows(self) -> int:
+        """How many rows the block takes: a window that became narrower has broken its lines into several."""
+        columns = self.size()[0]
+        return sum(max(1, -(-width // columns)) for _, width in self._lines)
 
     def _write(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):  # a terminal that went away must not end an apply

@@ -248,6 +248,18 @@ def test_a_narrowed_window_has_broken_the_lines_of_the_last_frame() -> None:
     assert "\x1b[5A" in window.getvalue(), "three rows, one, and one"
 
 
+def test_a_block_that_fills_the_window_is_taken_away_row_by_row() -> None:
+    """tmux keeps a screen that is cleared from its first row on in the scrollback: each frame would stay there."""
+    written = io.StringIO()
+    screen = Screen(written, lambda: (80, 5))
+    screen.draw([(f"line {number}", 6) for number in range(9)])
+    written.seek(0)
+    written.truncate()
+    screen.clear()
+    assert "\x1b[J" not in written.getvalue()
+    assert written.getvalue().count("\n") == 4, "no row of what stands above is pushed out"
+
+
 def test_the_overdue_come_first_and_the_header_says_how_long_it_usually_takes() -> None:
     plan = many(4, lambda _: "plain")
     took = {"cart-000": 300.0, "cart-001": 60.0, "cart-002": 20.0, "cart-003": 100.0}
