@@ -201,13 +201,13 @@ _ELSEWHERE = "name a file elsewhere, such as reports/qa.xml"
 
 
 @contextlib.contextmanager
-def refused_leaves_none(reports: Sequence[ReportTarget], runs_dir: Path, environ: Mapping[str, str]) -> Iterator[None]:
+def refused_leaves_none(reports: Iterable[ReportTarget], runs_dir: Path, environ: Mapping[str, str]) -> Iterator[None]:
     """Where a run is refused, no report of an earlier one stays here. A process that drives the run keeps its own."""
     try:
         yield
     except RunInUse:
         raise
-    except UserError:
+    except BaseException:  # a bug and a signal begin no run either
         with contextlib.suppress(UserError, OSError):
             claim(reports, runs_dir, environ)
         raise

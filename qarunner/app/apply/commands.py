@@ -75,23 +75,18 @@ if TYPE_CHECKING:
 def apply(options: ApplyOptions, environ: Mapping[str, str], observer: Observer) -> ExitCode:
     """Plan, run, wait, report, gate. Everything that can be wrong is looked for before the first request leaves."""
     named = reporting.targets_of(options.report, options.runs_dir, environ, (options.file, *options.env_file))
-    _claim(observer, named, options.runs_dir, environ)
-    try:
+    with reporting.refused_leaves_none(_asked_for(named, options, environ), options.runs_dir, environ):
         engine = engine_options(options, detach=options.detach)
         _check(options)
         run_id = checked_id(options.run_id) if options.run_id else new_run_id(SystemClock().wall())
         earlier = _run_to_continue(options, run_id) if options.continues else None
-        result = saved.plan_of(options, environ, hide=observer.hide, like=earlier.plan if earlier else None)
-    except UserError as error:
-        _claim_for_nothing(options, environ)
-        if options.rehearse and isinstance(error, ManifestError):
-            raise _for_a_rehearsal(error) from error
-        raise
-    observer.planned(result)
-    plan, environ = result.plan, result.environ
-    of_manifest = reporting.planned(plan)
-    reports = reporting.apart((*of_manifest, *named))
-    _claim(observer, of_manifest, options.runs_dir, environ)
+        like = earlier.plan if earlier is not None else None
+        with _rehearsed(options):
+            result = saved.plan_of(options, environ, hide=observer.hide, like=like)
+        observer.planned(result)
+        plan, environ = result.plan, result.environ
+        reports = reporting.apart((*reporting.planned(plan), *named))
+        _claim(observer, reports, options.runs_dir, environ)
     _refuse_unsealed_shard(plan, environ)
     settings = RunSettings(
         environ=environ,
@@ -320,26 +315,33 @@ def _refuse_other_plan(earlier: StoredRun, plan: Plan) -> None:
         )
 
 
-def _for_a_rehearsal(error: ManifestError) -> ManifestError:
-    """The same problems. A lock can be had without an account as well, from the vendors of a scenario."""
-    more = "; without an account, run it where the variables are set that `qarunner emulator` prints"
-    return ManifestError(
-        [
-            replace(problem, hint=f"{problem.hint}{more}") if problem.code == Code.NOT_LOCKED else problem
-            for problem in error.diagnostics
-        ]
-    )
+@contextmanager
+def _rehearsed(options: ApplyOptions) -> Iterator[None]:
+    """For a rehearsal, a lock can be had without an account as well, from the vendors of a scenario."""
+    try:
+        yield
+    except ManifestError as error:
+        if not options.rehearse:
+            raise
+        more = "; without an account, run it where the variables are set that `qarunner emulator` prints"
+        raise ManifestError(
+            [
+                replace(problem, hint=f"{problem.hint}{more}") if problem.code == Code.NOT_LOCKED else problem
+                for problem in error.diagnostics
+            ]
+        ) from error
 
 
-def _claim_for_nothing(words: ApplyOptions, environ: Mapping[str, str]) -> None:
-    """An apply that ends before it begins removes the reports of an earlier run where its reports would have been."""
-    with suppress(UserError, OSError):
-        path = inputs.find_manifest(words.file)
-        if saved.is_saved(path):
-            reports = reporting.planned(from_json(read_regular(path), path=path))
-        else:
-            reports = reporting.beside(path.as_posix(), check_manifest(path, environ).manifest.reports)
-        reporting.claim(reports, words.runs_dir, environ)
+def _asked_for(
+    named: Sequence[reporting.ReportTarget], options: ApplyOptions, environ: Mapping[str, str]
+) -> Iterator[reporting.ReportTarget]:
+    """All reports that an apply would write, as far as that is known without a plan."""
+    yield from named
+    path = inputs.find_manifest(options.file)
+    if saved.is_saved(path):
+        yield from reporting.planned(from_json(read_regular(path), path=path))
+    else:
+        yield from reporting.beside(path.as_posix(), check_manifest(path, environ).manifest.reports)
 
 
 def _refuse_unsealed_shard(plan: Plan, environ: Mapping[str, str]) -> None:
