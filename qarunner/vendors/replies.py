@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from qarunner.decode import JsonReader, UnexpectedData, is_unicode, kind
 from qarunner.regex import regex
 from qarunner.secret import placeholder, secret_names, without_encoding
-from qarunner.vendors.api import GOOD, Cause, Metadata, Refusal, Reply, UploadAddress, Verdict
+from qarunner.vendors.api import GOOD, Cause, FileRef, Item, Metadata, Refusal, Reply, Upload, UploadAddress, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from qarunner.vendors.api import Build, RemoteRun
 
 
 _SHOWN = 200
@@ -82,6 +84,12 @@ def upload_address(cursor: JsonReader) -> UploadAddress:
     if not (url.startswith(("https://", "http://")) and is_unicode(url)):
         raise UnexpectedData(f"{cursor.name}: expected the absolute URL of an upload")
     return UploadAddress(url=url)
+
+
+def put(build: Build, address: JsonReader, content_type: str, *, zipped: bool = False) -> Upload:
+    """A build's bytes to a presigned address, which is no place for the credential."""
+    file = FileRef(path=build.path, zipped=zipped)
+    return Upload(address=upload_address(address), headers=(("Content-Type", content_type),), file=file)
 
 
 def segment(text: str) -> str:
@@ -266,6 +274,17 @@ def check_whole(pages: Sequence[Reply], seen: int, *path: str) -> None:
         total = total.get(key)
     if seen < (count(total) or 0):
         raise total.fail(f"the {seen} elements that its pages have")
+
+
+def item(element: JsonReader, name: str, key: str = "id", **more: Any) -> Item:  # noqa: ANN401  fields of an Item
+    """An element as people name it: by the text under `name`, else by its id."""
+    identifier = body_id(element.get(key))
+    return Item(id=identifier, name=element.get(name).text_or() or identifier, **more)
+
+
+def most_pages(runs: Sequence[RemoteRun], size: int) -> int:
+    """How many pages of a list of runs are read: some may be other runs'. What they do not show is read by itself."""
+    return 4 + -(-len(runs) // size)
 
 
 class Listed:

@@ -5,7 +5,6 @@ All of it is read from the vendor's published CLI ("client"), and may want scope
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from qarunner.decode import Json, JsonReader
@@ -19,10 +18,6 @@ if TYPE_CHECKING:
 
 _RUNS = "50"
 """Client: so many runs does the CLI ask for."""
-
-
-_PAGES_BESIDES = 4
-"""A list is all of the project's: so many pages may be other runs'. What it does not show by then is read by itself."""
 
 
 _GOING_ON = frozenset({"in_progress", "running"})
@@ -41,7 +36,7 @@ def _of_project(kind: InventoryKind, folder: str, pages: Sequence[Reply]) -> Req
     elements = answers.elements(pages, "items", "label" if kind is InventoryKind.ENVIRONMENT else "name")
     answers.check_whole(pages, len(elements), "totalCount")
     if kind is InventoryKind.ENVIRONMENT:
-        return tuple(_item(element, "key", "label") for element in elements)
+        return tuple(answers.item(element, "label", "key") for element in elements)
     return tuple(_tags(elements))
 
 
@@ -52,21 +47,15 @@ def _project(settings: Mapping[str, Json], overview: Reply) -> str | Refusal:
     return environments.project_id(overview, slug)
 
 
-def _item(element: JsonReader, key: str, name: str) -> Item:
-    identifier = answers.body_id(element.get(key))
-    return Item(id=identifier, name=element.get(name).text_or() or identifier)
-
-
 def _process(process: JsonReader) -> Item:
     """Client: the CLI refuses other processes before the create."""
-    item = _item(process, "slug", "name")
     reasons = (
         (process.get("isActive").value is False, "it is not active"),
         (process.get("isExploratory").value is True, "it is exploratory"),
         (bool(process.get("configuration").get("ticketLabels").value), "it is for tickets"),
     )
     why = ", ".join(reason for holds, reason in reasons if holds)
-    return Item(id=item.id, name=item.name, unusable=why or None)
+    return answers.item(process, "name", "slug", unusable=why or None)
 
 
 def _tags(tests: Sequence[JsonReader]) -> Iterator[Item]:
@@ -107,7 +96,7 @@ class Lists(Vendor):
             return environments.overview()
         if kind is InventoryKind.PROJECT:
             projects = replies[0].json().get("projects").items()
-            return tuple(_item(project, "slug", "name") for project in projects)
+            return tuple(answers.item(project, "name", "slug") for project in projects)
         project = _project(settings, replies[0])
         if isinstance(project, Refusal):
             return project
@@ -138,7 +127,7 @@ class Lists(Vendor):
         is_whole = pages > 0 and (
             newest == 0 or _is_last(answers.page(replies[-1]), shown) or listed.count == len(wanted)
         )
-        if is_whole or pages >= _PAGES_BESIDES + math.ceil(len(runs) / int(_RUNS)):
+        if is_whole or pages >= answers.most_pages(runs, int(_RUNS)):
             return listed.replies()
         path = f"/api/projects/{answers.segment(project)}/ci-runs"
         return Request(method="GET", path=path, query=(("take", _RUNS), ("skip", str(shown))))

@@ -18,7 +18,6 @@ from qarunner.vendors.api import (
     Cause,
     Conflict,
     Dependency,
-    FileRef,
     Leftover,
     More,
     Prepared,
@@ -192,15 +191,10 @@ def _made_of(build: Build, key: str, name: Json) -> dict[str, Json]:
 
 def _put(build: Build, granted: JsonReader) -> Upload:
     """The presigned upload. Documented: with the content type that was granted, and without the API key."""
-    address = answers.upload_address(granted.get("s3_presigned_url"))
     content_type = granted.get("content_type")
     if not (content_type.text().isascii() and content_type.text().isprintable()):
         raise content_type.fail("a content type")
-    return Upload(
-        address=address,
-        headers=(("Content-Type", content_type.text()),),
-        file=FileRef(path=build.path),
-    )
+    return answers.put(build, granted.get("s3_presigned_url"), content_type.text())
 
 
 class Builds(Vendor):

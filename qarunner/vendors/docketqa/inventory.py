@@ -20,10 +20,9 @@ _PER_PAGE = 100
 
 
 def _test(test: JsonReader) -> Item:
-    item = _named(test, "title")
     # What a trigger does with a paused test is not said.
     is_paused = answers.word(test.get("status")) == "paused"
-    return Item(id=item.id, name=item.name, unusable="it is paused at DocketQA" if is_paused else None)
+    return answers.item(test, "title", unusable="it is paused at DocketQA" if is_paused else None)
 
 
 def _suites(tests: Sequence[JsonReader]) -> Iterator[Item]:
@@ -39,11 +38,6 @@ def _suites(tests: Sequence[JsonReader]) -> Iterator[Item]:
         yield Item(id=suite, name=name)
 
 
-def _named(element: JsonReader, name: str) -> Item:
-    identifier = answers.body_id(element.get("id"))
-    return Item(id=identifier, name=element.get(name).text_or() or identifier)
-
-
 class Lists(Vendor):
     """What the adapter says of lists."""
 
@@ -53,7 +47,7 @@ class Lists(Vendor):
         if kind is InventoryKind.APP:
             if not replies:
                 return Request(method="GET", path="/apps/list")
-            return tuple(_named(app, "name") for app in replies[0].json().get("apps").items())
+            return tuple(answers.item(app, "name") for app in replies[0].json().get("apps").items())
         answers.check_goes_on(replies, "test_blueprints")
         paging = answers.page(replies[-1]).get("pagination") if replies else None
         if paging is not None:

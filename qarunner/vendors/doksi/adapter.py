@@ -13,11 +13,9 @@ from qarunner.entry import Authentication, Entry, Target, TargetKind
 from qarunner.regex import regex
 from qarunner.vendors import replies as answers
 from qarunner.vendors.api import (
-    Build,
     Call,
     Cause,
     Dependency,
-    FileRef,
     Finished,
     Leftover,
     Prepared,
@@ -57,16 +55,6 @@ TARGET_ID = "target_id"
 """The name of what a prepared build is called in a create."""
 
 
-def _put(build: Build, address: JsonReader) -> Upload:
-    """The zip's bytes to a presigned address, which is no place for the credential."""
-    zipped = not build.folder and build.filename.lower().endswith(".zip")
-    return Upload(
-        address=answers.upload_address(address),
-        headers=(("Content-Type", "application/zip"),),
-        file=FileRef(path=build.path, zipped=not zipped),
-    )
-
-
 class Doksi(Vendor):
     """The adapter. Doksi has neither an idempotency key nor a cancel call."""
 
@@ -95,7 +83,8 @@ class Doksi(Vendor):
         upload = replies[0].json()
         upload_id = answers.body_id(upload.get("upload_id"))  # before the bytes go out for nothing
         if len(replies) == 1:
-            return _put(build, upload.get("upload_url"))
+            is_zip = not build.folder and build.filename.lower().endswith(".zip")
+            return answers.put(build, upload.get("upload_url"), "application/zip", zipped=not is_zip)
         if len(replies) == 2:  # noqa: PLR2004  the upload's own answer says nothing but that it was taken
             body: dict[str, Json] = {"upload_id": upload_id, "name": build.filename}
             if version := resource.data.get("version"):

@@ -5,7 +5,6 @@ Source: the vendor's OpenAPI file. No order is promised of any list.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from qarunner.vendors import replies as answers
@@ -19,10 +18,6 @@ if TYPE_CHECKING:
 
 _LIMIT = "100"
 """Documented: the most that a page of tests or runs holds."""
-
-
-_PAGES_BESIDES = 4
-"""A list is all of the account's: so many pages may be other runs'. What it does not show by then is read by itself."""
 
 
 _LISTS = {
@@ -42,11 +37,10 @@ def _next(body: JsonReader) -> tuple[tuple[str, str], ...]:
 
 
 def _item(element: JsonReader, name: str) -> Item:
-    identifier = answers.body_id(element.get("id"))
     is_paused = element.get("enabled").value is False
-    return Item(
-        id=identifier,
-        name=element.get(name).text_or() or identifier,
+    return answers.item(
+        element,
+        name,
         unusable="it is disabled: groups leave it out" if is_paused else None,
         holds_all=element.get("isDefault").value is True,
         slug=element.get("slug").text_or() or None,
@@ -92,7 +86,7 @@ class Lists(Vendor):
             for element in body.get("runs").items():
                 if (name := wanted.get((element.get("id").text_or() or "").lower())) is not None:
                     listed.add(name, element)
-        most = _PAGES_BESIDES + math.ceil(len(runs) / int(_LIMIT))
-        if replies and (not more or listed.count == len(wanted) or len(replies) >= most):
+        is_most = len(replies) >= answers.most_pages(runs, int(_LIMIT))
+        if replies and (not more or listed.count == len(wanted) or is_most):
             return listed.replies()
         return Request(method="GET", path="/runs", query=(("limit", _LIMIT), *more))

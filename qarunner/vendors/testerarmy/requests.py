@@ -18,7 +18,6 @@ from qarunner.vendors.api import (
     Build,
     Call,
     Dependency,
-    FileRef,
     Finished,
     Leftover,
     Metadata,
@@ -150,11 +149,7 @@ def _put(build: Build, granted: Reply) -> Upload:
     """The presigned upload: an absolute address, so that no credential goes there."""
     body = granted.json()
     _sendable(body.get("storageKey"))  # without it, nothing could be confirmed afterwards
-    return Upload(
-        address=answers.upload_address(body.get("uploadUrl")),
-        headers=(("Content-Type", "application/octet-stream"),),
-        file=FileRef(path=build.path),
-    )
+    return answers.put(build, body.get("uploadUrl"), "application/octet-stream")
 
 
 def _sendable(reader: JsonReader) -> str:
