@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from unittest.mock import patch
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from qarunner.decode import Json, UnexpectedData
 from qarunner.engine.decide.outcomes import merge, without_run
@@ -206,6 +207,13 @@ class Scene:
         self.adapter = watched(vendor)
         self.name = vendor.info.name
         self.example = example
+
+    def altered(self, **changes: Any) -> Scene:  # noqa: ANN401  fields of an Example
+        """The same with another example."""
+        return Scene(self.vendor, replace(self.example, **changes))
+
+    def with_row(self, old: Mapping[str, Json], new: Mapping[str, Json]) -> Scene:
+        return self.altered(rows=[new if row is old else row for row in self.example.rows])
 
     @cached_property
     def manifest(self) -> Manifest:

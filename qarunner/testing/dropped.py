@@ -8,13 +8,13 @@ from msgspec.structs import replace
 
 from qarunner.entry import SelectionKind
 from qarunner.errors import ManifestError, UserError
-from qarunner.testing.adapter import Scene
 from qarunner.testing.suite import check_complete, resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from qarunner.decode import Json
+    from qarunner.testing.adapter import Scene
     from qarunner.vendors.api import Request
 
 
@@ -39,10 +39,10 @@ def _check_sent(scene: Scene) -> None:
 
 def _check_options(scene: Scene) -> None:
     """Each option that a row takes, also those that the example does not have."""
-    for index, row in enumerate(scene.example.rows):
+    for row in scene.example.rows:
         options = cast("Mapping[str, Json]", row.get("options") or {})
         for name, schema in scene.vendor.info.options.items():
-            others = [_with_row(scene, index, options=other) for other in _others(options, name, schema)]
+            others = [scene.with_row(row, {**row, "options": other}) for other in _others(options, name, schema)]
             changes = _changes(scene, others)
             assert changes is not False, f"{scene.name}: options.{name} is dropped: its values give one call"
 
@@ -51,7 +51,7 @@ def _check_settings(scenes: Sequence[Scene]) -> None:
     """A setting may be of use for some calls, or for lists, alone: it has to change something in one example."""
     for name, schema in scenes[0].vendor.info.settings.items():
         changes = [
-            _changes(scene, [_with(scene, settings=other) for other in _others(scene.example.settings, name, schema)])
+            _changes(scene, [scene.altered(settings=other) for other in _others(scene.example.settings, name, schema)])
             for scene in scenes
         ]
         assert True in changes or False not in changes, (
@@ -140,31 +140,20 @@ def _calls(scene: Scene) -> list[object]:
     return calls
 
 
-def _with_row(scene: Scene, index: int, **changes: object) -> Scene:
-    rows = [{**row, **changes} if number == index else row for number, row in enumerate(scene.example.rows)]
-    return _with(scene, rows=rows)
-
-
-def _with(scene: Scene, **changes: Any) -> Scene:  # noqa: ANN401  fields of an Example
-    return Scene(scene.vendor, replace(scene.example, **changes))
-
-
 # --- ids and tags -----------------------------------------------------------------------------------------------------
 
 
 def _check_selections(scene: Scene) -> None:
     """Several ids of each kind that the vendor takes; those that a row cannot have are refused, and say so."""
     able = scene.vendor.info.capabilities
-    for index, row in enumerate(scene.example.rows):
+    for row in scene.example.rows:
         rest = {key: value for key, value in row.items() if key not in {*SelectionKind}}
         for kind in sorted(able.selections):
             if able.takes_one(kind):
                 continue
             written = cast("Sequence[Json]", row.get(kind) or ())
             ids = [*written, *([71, 72] if able.integer_ids and kind is not SelectionKind.TAGS else ["zz1", "zz2"])]
-            rows = list(scene.example.rows)
-            rows[index] = {**rest, kind: ids}
-            other = _with(scene, rows=rows)
+            other = scene.with_row(row, {**rest, kind: ids})
             if _is_valid(other) and len(other.plan.jobs) == 1:
                 check_complete(other, other.job.request)
 
@@ -187,7 +176,7 @@ def _depends(scene: Scene, name: str) -> bool:
     before = getattr(scene.example.metadata, name)
     if before is None:
         return False
-    other = _with(scene, metadata=replace(scene.example.metadata, **{name: f"{before}7"}))
+    other = scene.altered(metadata=replace(scene.example.metadata, **{name: f"{before}7"}))
     return _is_valid(other) and _made_of(other) != _made_of(scene)
 
 

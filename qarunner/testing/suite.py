@@ -249,9 +249,13 @@ def _check_about(scene: Scene, method: str, request: Request, runs: Sequence[Rem
 
 
 def _names(request: Request, known: Iterable[str]) -> bool:
-    texts = [unquote(request.path), *(value for _, value in request.query)]
-    texts += [str(value) for _, value in leaves(request.body)]
-    return any(_holds(text, word) for text in texts for word in known)
+    return any(_holds(text, word) for text in _texts(request) for word in known)
+
+
+def _texts(request: Request) -> list[str]:
+    """All that a request says of its own."""
+    values = [value for _, value in (*request.query, *leaves(request.body))]
+    return [unquote(request.path), *map(str, values)]
 
 
 _ODD_PAGES = ("{}", "[]", "null", '{"runs": [], "items": [], "nextCursor": null, "totalCount": 0}')
@@ -315,8 +319,7 @@ _MOST_STEPS = 50
 def check_complete(scene: Scene, create: Request) -> None:
     """The create, and the resources that it uses, hold every id and the target of each entry."""
     needs = [need.data for need in scene.adapter.resources(scene.call)]
-    texts = [unquote(create.path), *(value for _, value in create.query)]
-    texts += [str(value) for data in (create.body, *needs) for _, value in leaves(data)]
+    texts = [*_texts(create), *(str(value) for data in needs for _, value in leaves(data))]
     for entry in scene.call.entries:
         wanted = set(entry.selection.ids) if entry.selection else set()
         if entry.target and entry.target.kind is not TargetKind.BINARY:
@@ -417,20 +420,15 @@ def check_integer_ids(scene: Scene) -> None:
         for kind in _ID_KINDS.intersection(row):
             ids = [str(identifier) for identifier in cast("Sequence[Json]", row[kind])]
             assert all(identifier.isdecimal() for identifier in ids), f"{name}: integer_ids, but the example has {ids}"
-            bare = _with_ids(scene, row, kind, [int(identifier) for identifier in ids])
+            bare = scene.with_row(row, {**row, kind: [int(identifier) for identifier in ids]})
             assert bare.job.request == usual, f"{name}: with {kind} without quotes the request is {bare.job.request}"
             for invalid in ("zz", "1.5", "-1"):
                 # A row that is refused has said so; what raises is a bug, and Adapter says which.
                 with contextlib.suppress(ManifestError, UserError):
-                    _with_ids(scene, row, kind, [invalid]).compiled()
+                    scene.with_row(row, {**row, kind: [invalid]}).compiled()
 
 
 _ID_KINDS = frozenset({"test_ids", "category_ids"})
-
-
-def _with_ids(scene: Scene, row: Mapping[str, Json], kind: str, ids: Sequence[Json]) -> Scene:
-    rows = [{**other, kind: ids} if other is row else other for other in scene.example.rows]
-    return Scene(scene.vendor, replace(scene.example, rows=rows))
 
 
 # --- resources --------------------------------------------------------------------------------------------------------

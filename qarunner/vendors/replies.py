@@ -208,10 +208,14 @@ def _words(value: object) -> str:
             return ""
 
 
-def status_body(reply: Reply, refused: Callable[[Reply], Refusal]) -> JsonReader:
-    """The body of an answer to a poll; UnexpectedData, in the vendor's words, where it is an error."""
+def status_body(reply: Reply, refused: Refusal | Callable[[Reply], Refusal]) -> JsonReader:
+    """The body of an answer to a poll; UnexpectedData, in the vendor's words, where it is an error.
+
+    `refused` is those words, or what finds them: most answers need none.
+    """
     if not reply.ok:
-        raise UnexpectedData(f"no status: {refused(reply).message}")
+        refusal = refused if isinstance(refused, Refusal) else refused(reply)
+        raise UnexpectedData(f"no status: {refusal.message}")
     return reply.json()
 
 
