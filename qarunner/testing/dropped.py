@@ -127,7 +127,7 @@ def _calls(scene: Scene) -> list[object]:
     plan, adapter = scene.plan, scene.adapter
     if len(plan.jobs) > 1:
         return [job.request for job in plan.jobs]
-    calls: list[object] = [scene.job.request, *adapter.notices(scene.call)]
+    calls: list[object] = [scene.job.request]
     calls += [(resource.kind, dict(resource.data)) for _, resource in resources(scene)]
     for answers in (scene.example.passed, scene.example.failed, scene.example.running):
         try:

@@ -311,6 +311,37 @@ TESTERARMY = [
         running=army("running", None, None),
     ),
     Example(
+        rows=[
+            {
+                "id": "app",
+                "platform": "ios",
+                "category_ids": [GROUP],
+                "target": {"binary_url": "https://builds.example.com/latest"},
+                "options": {"artifact_filename": "shop.app.zip"},
+            }
+        ],
+        created={"status": "queued", "runIds": [f"{RUN}1"], "count": 1},
+        passed=army("completed", "PASS"),
+        failed=army("completed", "FAILED"),
+        running=army("queued", None),
+    ),
+    Example(
+        rows=[
+            {"id": "pull", "platform": "android", "target": {"binary": "app.apk"}, "options": {"pull_request": True}}
+        ],
+        settings={"project": "44444444-4444-4444-8444-444444444401"},
+        metadata=replace(METADATA, pr_number=7),
+        made=(
+            {"uploadUrl": "https://uploads.example.com/1", "storageKey": "k"},
+            Reply(status=200, text=""),
+            {"app": {"id": GROUP, "expiresAt": "2030-01-01T00:00:00Z"}},
+        ),
+        created={"status": "queued", "runId": f"{RUN}1"},
+        passed=army("completed", "PASS"),
+        failed=army("completed", "FAILED"),
+        running=army("queued", None),
+    ),
+    Example(
         rows=[{"id": "login", "test_ids": [TEST]}],
         created={"status": "queued", "runId": f"{RUN}1", "testId": TEST},
         passed=army("completed", "PASS"),
@@ -465,6 +496,14 @@ def matrix_alone(whole: Any, call: Any) -> object:  # noqa: ANN401  an adapter's
     return replace(request, body={"matrix": request.body["matrix"]})
 
 
+def kept_for_ever(whole: Any, call: Any) -> object:  # noqa: ANN401  an adapter's method
+    return [replace(need, data={**need.data, "remove_after": 60}) for need in whole(call)]
+
+
+def of_another_app(whole: Any, call: Any) -> object:  # noqa: ANN401  an adapter's method
+    return [replace(need, data={**need.data, "app_id": 1}) for need in whole(call)]
+
+
 def of_the_project(_: Any, resource: Any, prepared: Any) -> object:  # noqa: ANN401  an adapter's method
     del resource
     project = prepared.values["project_id"]
@@ -482,6 +521,8 @@ DROPPED: dict[str, tuple[str, str, Callable[..., object]]] = {
     "an option of a group": ("testerarmy", "submit", without("environment")),
     "the only fact of the build": ("testerarmy", "submit", without("commitSha")),
     "the addresses of single tests": ("docketqa", "submit", without("test_url_overrides")),
+    "an option of an upload": ("testerarmy", "resources", kept_for_ever),
+    "the app of an option": ("docketqa", "resources", of_another_app),
     "the commit within another object": ("docketqa", "submit", without("github_context", "commit_sha")),
 }
 
@@ -494,7 +535,7 @@ def test_what_is_dropped_is_found(dropped: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(type(adapter), method, lambda _, *arguments: fault(whole, *arguments))
     checks = suite(vendor)
     with pytest.raises(AssertionError, match=f"{vendor}: "):
-        checks.test_nothing_of_a_manifest_is_dropped() if method == "submit" else checks.test_resources_are_made()
+        checks.test_resources_are_made() if method == "release" else checks.test_nothing_of_a_manifest_is_dropped()
 
 
 def test_a_kind_without_an_example_is_found() -> None:
