@@ -703,7 +703,8 @@ class Vendor(Protocol):
     def taken(self, resource: Resource, token: str, reply: Reply) -> bool:
         """Whether an error answer of `prepare` says that an environment with this token exists already.
 
-        Asked only where an earlier request may have made it: it is then named as left, and another token is taken.
+        Asked where an earlier request may have made it, and of each 409: `prepare` then begins once more with the same
+        token. If that is taken, too, it is named as left, and another token is taken.
         """
         return reply.status == 409  # noqa: PLR2004  conflict
 

@@ -176,6 +176,14 @@ def error_text(reply: Reply, *keys: str) -> str:
     return f"HTTP {reply.status}: {text}" if text else f"HTTP {reply.status} with an empty body"
 
 
+def error_beside(*places: JsonReader) -> str | None:
+    """An error that stands beside a result, of the run or of a part of it: a pass with one is in doubt."""
+    return next((words for place in places if (words := words_beside(place, *_ERRORS))), None)
+
+
+_ERRORS = ("error_message", "errorMessage", "error", "errors")
+
+
 def words_beside(body: JsonReader, *keys: str) -> str | None:
     """What stands beside a result under one of the keys, such as an error, in whatever form; None if nothing does."""
     for value in (body.get(key).value for key in keys):

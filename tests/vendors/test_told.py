@@ -369,3 +369,56 @@ def test_certyns_details_count_failures_as_texts(number: object, verdict: Verdic
     asked = call("certyn", SelectionKind.TAGS, "smoke")
     details = {"id": "1", "failedItems": number, "items": []}
     assert finished("certyn", asked, RemoteRun(id="1"), counted, overview, details).outcomes["e"].verdict is verdict
+
+
+PASSES: dict[str, tuple[SelectionKind, str, str, dict[str, Any]]] = {
+    "doksi": (
+        SelectionKind.TEST_IDS,
+        "t",
+        "results",
+        {"run_id": "1", "status": "passed", "results": [{"result_id": "r", "test_id": "t", "status": "passed"}]},
+    ),
+    "docketqa": (
+        SelectionKind.TEST_IDS,
+        "7",
+        "test_run",
+        {"test_run": {"id": 1, "status": "passed", "results": [{"task": "Pay", "is_successful": True}]}},
+    ),
+    "testerarmy": (
+        SelectionKind.TEST_IDS,
+        UUID,
+        "output",
+        {"id": "1", "status": "completed", "output": {"result": "PASS", "steps": [STEP]}},
+    ),
+}
+
+
+def with_error(data: Any, key: str, error: object) -> Any:  # noqa: ANN401  plain data
+    """The same with an error in its innermost object."""
+    if isinstance(data, list):
+        return [with_error(data[0], key, error)]
+    inner = next((name for name in ("test_run", "output", "results", "steps") if name in data), None)
+    return {**data, inner: with_error(data[inner], key, error)} if inner else {**data, key: error}
+
+
+@pytest.mark.parametrize("vendor", PASSES)
+@pytest.mark.parametrize(
+    ("key", "error"), [("error", "boom"), ("error", {"code": 1}), ("errors", ["boom"]), ("error_message", "boom")]
+)
+def test_an_error_beside_a_part_that_passed_takes_the_pass_away(vendor: str, key: str, error: object) -> None:
+    kind, test, where, body = PASSES[vendor]
+    asked, run = call(vendor, kind, test), RemoteRun(id="1", memo={})
+    assert finished(vendor, asked, run, body).outcomes["e"].verdict is Verdict.PASSED
+    for wrong in (with_error(body, key, error), {**body, where: with_error(body[where], key, error)}):
+        assert finished(vendor, asked, run, wrong).outcomes["e"].verdict is Verdict.UNKNOWN
+    silent = with_error(body, key, None)
+    assert finished(vendor, asked, run, silent).outcomes["e"].verdict is Verdict.PASSED
+
+
+def test_an_error_beside_one_of_certyns_tests_takes_the_pass_away() -> None:
+    counters = {"runId": "1", "state": "completed", "total": 1, "passed": 1, "failed": 0, "blocked": 0}
+    item = {"id": "i", "testCaseId": "t", "testOutcome": "passed", "errors": ["boom"]}
+    projects = {"projects": [{"id": "p", "slug": UUID}]}
+    asked = call("certyn", SelectionKind.CATEGORY_IDS, "smoke")
+    outcomes = finished("certyn", asked, RemoteRun(id="1"), counters, projects, {"id": "1", "items": [item]}).outcomes
+    assert outcomes["e"].verdict is Verdict.UNKNOWN

@@ -131,7 +131,7 @@ def _findings(state: str, counters: _Counters, promised: int | None, body: JsonR
         yield Verdict.CANCELLED, some(counters.aborted, "aborted")
     if doubt := _doubt(counters, promised):
         yield Verdict.UNKNOWN, doubt
-    if error := answers.words_beside(body, "error"):
+    if error := answers.error_beside(body):
         yield Verdict.UNKNOWN, f"Certyn's counters say that the run passed, but with an error: {error}"
     conclusion = "not passed" if body.get("conclusion").value is False else answers.words_beside(body, "conclusion")
     if _BAD_CONCLUSION.search(conclusion or ""):
@@ -233,8 +233,11 @@ def _cases(body: JsonReader, skipped: int) -> Iterator[Case]:
     # assumed: tests with another word are those that the counters call skipped, if they call so many so
     other = Verdict.SKIPPED if others <= skipped else Verdict.UNKNOWN
     for item, word in items_told:
-        verdict = answers.verdict_of(word, _VERDICTS) or other
-        unknown = f"Certyn's outcome of this test is {word!r}" if verdict is Verdict.UNKNOWN else None
+        verdict, unknown = answers.verdict_of(word, _VERDICTS) or other, None
+        if verdict is Verdict.PASSED and (error := answers.error_beside(item)):
+            verdict, unknown = Verdict.UNKNOWN, f"Certyn says that the test passed, but with an error: {error}"
+        elif verdict is Verdict.UNKNOWN:
+            unknown = f"Certyn's outcome of this test is {word!r}"
         yield Case(
             id=_id(item),
             verdict=verdict,

@@ -153,7 +153,7 @@ def _doubt(body: JsonReader) -> str | None:
     """Why a pass does not count: it may be another run's, an error stands beside it, or its steps cannot be read."""
     if not body.has("id"):
         return "its answer does not say which run it is about"
-    if error := answers.words_beside(body, "error_message", "error"):
+    if error := answers.error_beside(body, *body.get("results").items_or_none()):
         return f"with an error: {error}"
     return answers.not_a_list(body.get("results"), body.get("additional_attempts"))
 

@@ -112,14 +112,16 @@ class _Result(Struct, frozen=True, kw_only=True):
     duration_s: float | None
     url: str | None
     place: Destination
+    error: str | None = None
 
     @property
-    def said(self) -> tuple[str, str | None, Destination]:
-        return (self.status or "").strip().lower(), self.test, self.place
+    def said(self) -> tuple[object, ...]:
+        return (self.status or "").strip().lower(), self.test, self.place, self.error
 
     @property
     def verdict(self) -> Verdict:
-        return answers.verdict_of(self.status or "", _VERDICTS) or Verdict.UNKNOWN
+        verdict = answers.verdict_of(self.status or "", _VERDICTS) or Verdict.UNKNOWN
+        return Verdict.UNKNOWN if self.error and verdict is Verdict.PASSED else verdict
 
     def __str__(self) -> str:
         where = " ".join(filter(None, self.place)) or "an unnamed destination"
@@ -140,6 +142,7 @@ def _result(element: JsonReader, promised: JsonReader) -> _Result:
         duration_s=element.get("duration_seconds").number_or_none(),
         url=element.get("url").text_or(destination.get("url").text_or()),
         place=_place(element.get("destination")),
+        error=answers.error_beside(element),
     )
 
 
@@ -174,7 +177,9 @@ def _place(element: JsonReader) -> Destination:
 def _case(result: _Result, message: str | None = None) -> Case:
     """A result as it counts; one with a message belongs to no certain entry, and is no verdict."""
     verdict = Verdict.UNKNOWN if message else result.verdict
-    if verdict is Verdict.UNKNOWN and message is None:
+    if verdict is Verdict.UNKNOWN and message is None and result.error:
+        message = f"Doksi says {result.status!r}, but with an error: {result.error}"
+    elif verdict is Verdict.UNKNOWN and message is None:
         message = f"the run is over, but this test's status is {result.status!r}" if result.status else "no status"
     return Case(
         id=result.test or result.id or "?",
@@ -305,7 +310,7 @@ def _doubt(body: JsonReader, results: Sequence[_Result], promised: JsonReader) -
     doubt = next(_contradictions(body, verdicts, tests=len({result.test or result.id for result in results})), None)
     if not _is_about(body, results, promised):
         doubt = "Doksi's answer names neither the run nor a result of its create"
-    if doubt is None and (error := answers.words_beside(body, "error")):
+    if doubt is None and (error := answers.error_beside(body)):
         doubt = f"Doksi reports the run as passed, but with an error: {error}"
     if doubt is None and body.get("has_more").value not in (None, False):
         doubt = "Doksi says that there are more results than it told"

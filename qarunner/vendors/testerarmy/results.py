@@ -160,7 +160,7 @@ def _error(body: JsonReader) -> str | None:
     if isinstance(error.value, str):
         return _text(error)
     parts = [text for name in ("code", "message") if (text := _text(error.get(name)))]
-    return ": ".join(parts) or answers.words_beside(body, "error")
+    return ": ".join(parts) or answers.error_beside(body, body.get("output"))
 
 
 def _completed(run: RemoteRun, body: JsonReader) -> _Judged:
@@ -213,7 +213,7 @@ def _against_pass(body: JsonReader) -> Iterator[str]:
 
 
 def _has_error(step: JsonReader) -> bool:
-    return _text(step.get("error")) is not None or _text(step.get("errorCode")) is not None
+    return answers.error_beside(step) is not None or _text(step.get("errorCode")) is not None
 
 
 _WORDS, _FLAGS = ("status", "result", "outcome", "verdict"), ("success", "passed", "ok")
