@@ -6,7 +6,6 @@ import difflib
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import StrEnum
-from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from msgspec import Struct
@@ -69,16 +68,15 @@ def problem(
     code: str,
     hint: str | None = None,
     key: bool = False,
-    severity: Severity = Severity.ERROR,
+    related: tuple[tuple[Place, str], ...] = (),
 ) -> Diagnostic:
-    """A diagnostic at `path` of the located document."""
+    """A diagnostic at `path` of the located document. The letter of a code says how severe it is."""
+    severity = Severity.WARNING if code.startswith("W") else Severity.ERROR
     place = locator.locate(path, key=key)
+    line = locator.source_line(place)
     return Diagnostic(
-        code=code, message=message, place=place, hint=hint, source=locator.source_line(place), severity=severity
+        code=code, message=message, place=place, hint=hint, source=line, related=related, severity=severity
     )
-
-
-warning = partial(problem, severity=Severity.WARNING)
 
 
 def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

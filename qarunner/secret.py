@@ -54,6 +54,11 @@ def placeholder(name: str, form: str | None = None) -> str:
     return f"{OPEN}{name}:{form}{CLOSE}" if form else f"{OPEN}{name}{CLOSE}"
 
 
+def has_brackets(text: str) -> bool:
+    """True if a text holds one of the two brackets around placeholders: nobody else may write them."""
+    return "⟦" in text or CLOSE in text
+
+
 def secret_names(text: str) -> frozenset[str]:
     """The secrets that a text stands for."""
     return frozenset(match[1] for match in _PLACEHOLDER.finditer(text)) if OPEN in text else frozenset()
@@ -61,8 +66,7 @@ def secret_names(text: str) -> frozenset[str]:
 
 def placeholders_whole(text: str) -> bool:
     """Whether each placeholder in a text is whole: a filter that cut or changed one is an error, not a leak."""
-    rest = _PLACEHOLDER.sub("", text)
-    return "⟦" not in rest and CLOSE not in rest
+    return not has_brackets(_PLACEHOLDER.sub("", text))
 
 
 def reveal(text: str, values: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from qarunner.decode import as_mapping, texts
-from qarunner.diagnostics import Diagnostic, Path, closest, in_order, warning
+from qarunner.diagnostics import Diagnostic, Path, closest, in_order, problem
 from qarunner.entry import BY_NAME, SelectionKind
 from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
@@ -51,7 +51,7 @@ def _unasked_secrets(manifest: Manifest) -> Iterator[Diagnostic]:
             if getattr(declaration, key):
                 message = f"{key}: the text of a secret is compared with nothing, so this changes nothing"
                 hint = f"remove it: whether {name} fits would tell a part of it to whoever edits the manifest"
-                yield warning(
+                yield problem(
                     manifest.document, (*declaration.path, key), message, code=Code.UNREAD_VALUE, hint=hint, key=True
                 )
 
@@ -66,7 +66,7 @@ def _unread_values(document: Document) -> Iterator[Diagnostic]:
     # In a large matrix, the first entries read almost everything.
     for part in _parts(document) if unread else ():
         for _, text in templates_in(part):
-            for reference in (read for expression in parse(text).expressions for read in expression.references):
+            for reference in parse(text).references:
                 names.add((reference.root, reference.path[0] if reference.path else None))
         # A part that a computed name chooses can be any.
         unread = {(root, name) for root, name in unread if names.isdisjoint({(root, name), (root, None)})}
@@ -92,7 +92,7 @@ def _unread(document: Document, path: Path, read: Sequence[str]) -> Diagnostic:
     near = closest(name, sorted(read))
     meant = f"did you mean {near!r}? Otherwise" if near else "read it,"
     message = f"no template reads {root}.{name}: it changes nothing"
-    return warning(
+    return problem(
         document,
         path,
         message,
@@ -114,7 +114,7 @@ def check_reach(manifest: Manifest, rows: Sequence[Row], at_home: Container[str]
             if same not in warnings and (host := out_of_reach(text)):
                 message = f"{vendor} runs elsewhere, and cannot reach {host}"
                 place, code = RowLocator(manifest, row), Code.OUT_OF_REACH
-                warnings[same] = warning(place, path, message, code=code, hint=hint)
+                warnings[same] = problem(place, path, message, code=code, hint=hint)
     return in_order(warnings.values())
 
 
@@ -127,7 +127,7 @@ def check_facts(manifest: Manifest, rows: Sequence[Row], git: Mapping[str, objec
                 message = f"{key}: this build has no {name}, so git.{name} equals nothing here"
                 hint = f"if it has one, name it: {_NAMED[name]}; if that is meant, write git.{name} | default('')"
                 place = RowLocator(manifest, row)
-                warnings.append(warning(place, (key,), message, code=Code.NO_FACT, hint=hint))
+                warnings.append(problem(place, (key,), message, code=Code.NO_FACT, hint=hint))
     return in_order(warnings)
 
 
@@ -150,13 +150,13 @@ def _unread_axes(manifest: Manifest, rows: Sequence[Row]) -> Iterator[tuple[Path
             message = f"axes: no template reads {name!r}, so its {len(several)} values are paid for and send the same"
             hint = f"read it where it matters: {{{{ matrix.{name} }}}}; or remove it"
             place = RowLocator(manifest, first[path])
-            warned = warning(place, ("axes", name), message, code=Code.UNREAD_AXIS, hint=hint)
+            warned = problem(place, ("axes", name), message, code=Code.UNREAD_AXIS, hint=hint)
             yield path, warned
 
 
 def _axes_read(row: Row) -> Iterator[str]:
     for _, text in templates_of(row):
-        for reference in (read for expression in parse(text).expressions for read in expression.references):
+        for reference in parse(text).references:
             if reference.root == "matrix":
                 yield reference.path[0] if reference.path else "id"
 
@@ -178,7 +178,7 @@ def _equal_rows(manifest: Manifest, evaluated: Evaluated, reported: set[Path]) -
             reported.add(row.path)
             message = f"{row.id} sends the same request as {other.id}, and each is paid for"
             hint = "remove one of them, or let them differ in what is sent"
-            yield warning(RowLocator(manifest, row), ("id",), message, code=Code.EQUAL_ROWS, hint=hint)
+            yield problem(RowLocator(manifest, row), ("id",), message, code=Code.EQUAL_ROWS, hint=hint)
 
 
 def _alike(key: str, value: object) -> object:
@@ -188,8 +188,8 @@ def _alike(key: str, value: object) -> object:
 
 def _reads_axes(value: object) -> bool:
     """True for a text that is known later, and then differs from row to row."""
-    expressions = parse(value).expressions if isinstance(value, str) and holds_template(value) else ()
-    return any(read.root == "matrix" for expression in expressions for read in expression.references)
+    references = parse(value).references if isinstance(value, str) and holds_template(value) else ()
+    return any(reference.root == "matrix" for reference in references)
 
 
 def _too_few(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
@@ -208,7 +208,7 @@ def _too_few(manifest: Manifest, rows: Sequence[Row]) -> Iterator[Diagnostic]:
     if wanted > whole:
         message = f"gate: min_tests is {wanted}, and {plural(whole, 'test')} can gate: no apply can pass"
         written = any("min_tests" in manifest.section(layer) for layer in manifest.layers("gate"))
-        yield warning(
+        yield problem(
             SectionLocator(manifest, "gate") if written else manifest.document,
             ("min_tests",) if written else ("matrix",),
             message,

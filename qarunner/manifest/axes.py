@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from msgspec import Struct
 
@@ -77,7 +77,7 @@ class _Size(NamedTuple):
 def _too_large(document: Document, sizes: list[_Size]) -> Iterator[RowProblem]:
     rows = sum(part.rows for part in sizes)
     if rows > MOST_ROWS:
-        largest = max(sizes, key=lambda each: each.rows)
+        largest = max(sizes, key=lambda part: part.rows)
         share = f", {largest.rows:,} of them from this entry" if len(sizes) > 1 else ""
         message = f"the matrix would have {rows:,} rows{share}; at most {MOST_ROWS:,} are taken"
         hint = "each row is a run at a vendor: leave out axes or values, or split the manifest"
@@ -94,7 +94,7 @@ def _too_large(document: Document, sizes: list[_Size]) -> Iterator[RowProblem]:
     defaults = [document.data.get("defaults"), *(as_mapping(part).get("defaults") for part in profiles)]
     values = sum(part.values for part in sizes) + rows * max(map(_values, defaults))
     if values > MOST_VALUES:
-        widest = max(sizes, key=lambda each: (each.values, each.rows))
+        widest = max(sizes, key=lambda part: (part.values, part.rows))
         message = f"the rows of the matrix would hold {values:,} values; at most {MOST_VALUES:,} are taken"
         hint = "name a category instead of many tests, or leave out axes"
         yield RowProblem(None, problem(document, widest.path, message, code=Code.TOO_MUCH_WORK, hint=hint))
@@ -131,11 +131,8 @@ class _Variant(Struct, frozen=True, dict=True):
     @cached_property
     def product(self) -> frozenset[str]:
         """What the ids of the rows that the axes make end in."""
-        return (
-            frozenset(point.suffix for point in points(self.axes, self.exclude, self.name))
-            if self.axes
-            else frozenset()
-        )
+        made = points(self.axes, self.exclude, self.name) if self.axes else ()
+        return frozenset(point.suffix for point in made)
 
     @cached_property
     def words(self) -> Mapping[str, frozenset[str]]:
@@ -168,7 +165,7 @@ class _Grid:
 
     def problems(self) -> Iterator[Diagnostic]:
         """Those of the axes alone, where there are some: what is excluded from them would only repeat it."""
-        of_axes = [problem for path, axes in self._axes() for problem in self._of_axes(path, axes)]
+        of_axes = [problem for path, axes, _ in self._written("axes") for problem in self._of_axes(path, axes)]
         yield from of_axes
         if of_axes or self.size() > MOST_ROWS:
             return
@@ -186,12 +183,14 @@ class _Grid:
         where = (*self._path, "exclude")
         return problem(self._document, where, message, code=Code.TOO_MUCH_WORK, hint=hint, key=True)
 
-    def _axes(self) -> Iterator[tuple[Path, Axes]]:
-        """Axes as they were written, in the entry and in its variants."""
-        layers = [((), self._entry), *((("variants", name), body or {}) for name, body in self._overlays.items())]
-        for path, layer in layers:
-            if "axes" in layer:
-                yield (*self._path, *path, "axes"), cast("Axes", layer["axes"])
+    def _written(self, key: str) -> Iterator[tuple[Path, Any, list[_Variant]]]:
+        """What the entry and its variants say under a key, with the variants that it holds for."""
+        if key in self._entry:
+            heirs = [variant for variant in self._variants if key not in (self._overlays.get(str(variant.name)) or {})]
+            yield (*self._path, key), self._entry[key], heirs
+        for variant in self._variants if self._overlays else ():
+            if key in (body := self._overlays[str(variant.name)] or {}):
+                yield (*self._path, "variants", str(variant.name), key), body[key], [variant]
 
     def _of_axes(self, path: Path, axes: Axes) -> Iterator[Diagnostic]:
         for name, values in axes.items():
@@ -232,17 +231,10 @@ class _Grid:
     # --- exclude ------------------------------------------------------------------------------------------------------
 
     def _of_exclusions(self) -> Iterator[Diagnostic]:
-        inherited = _Variants([item for item in self._variants if not item.own_exclude])
-        if "exclude" in self._entry:
-            path, exclude = (*self._path, "exclude"), cast("list[Exclusion]", self._entry["exclude"])
-            for index, item in enumerate(exclude):
-                yield from self._of_exclusion((*path, index), item, inherited)
-        for variant in self._variants:
-            if variant.own_exclude:
-                alone = _Variants([variant])
-                for index, item in enumerate(variant.exclude):
-                    path = (*self._path, "variants", str(variant.name), "exclude", index)
-                    yield from self._of_exclusion(path, item, alone)
+        for path, exclude, variants in self._written("exclude"):
+            several = _Variants(variants)
+            for index, item in enumerate(exclude or ()):
+                yield from self._of_exclusion((*path, index), item, several)
 
     def _of_exclusion(self, path: Path, exclusion: Exclusion, variants: _Variants) -> Iterator[Diagnostic]:
         if any(variant.takes_out(exclusion) for variant in variants.members):
@@ -259,20 +251,10 @@ class _Grid:
     # --- include ------------------------------------------------------------------------------------------------------
 
     def _of_inclusions(self) -> Iterator[Diagnostic]:
-        layers = [((), self._entry), *((("variants", name), body or {}) for name, body in self._overlays.items())]
-        named = {item.name: item for item in self._variants}
-        for path, layer in layers:
-            if "include" not in layer:
-                continue
-            # Looked for only where a layer includes: there may be thousands of variants.
-            variants = [named[str(path[-1])]] if path else self._inheriting("include")
-            for index, item in enumerate(cast("list[Inclusion]", layer.get("include") or [])):
-                where = (*self._path, *path, "include", index)
+        for path, include, variants in self._written("include"):
+            for index, item in enumerate(include or ()):
                 chosen = [variant for variant in variants if "variant" not in item or item["variant"] == variant.name]
-                yield from self._of_inclusion(where, item, chosen)
-
-    def _inheriting(self, key: str) -> list[_Variant]:
-        return [variant for variant in self._variants if key not in (self._overlays.get(str(variant.name)) or {})]
+                yield from self._of_inclusion((*path, index), item, chosen)
 
     def _of_inclusion(self, path: Path, combination: Inclusion, variants: list[_Variant]) -> Iterator[Diagnostic]:
         """What speaks against a combination, for the first variant that it does not fit."""

@@ -246,7 +246,7 @@ def _ends(manifest: Manifest, row: Row) -> Iterator[tuple[str, object]]:
     """The last days of a row's quarantine, as far as the manifest says them: of an expression, those it can choose."""
     written = row.data.get("quarantine")
     if isinstance(written, str):
-        for reference in (read for expression in template(written).expressions for read in expression.references):
+        for reference in template(written).references:
             if reference.root == "vars" and reference.path:
                 yield (
                     f"quarantine: vars.{reference.path[0]}",
@@ -269,5 +269,5 @@ def _days(until: object, today: date) -> int | None:
 def _beyond(manifest: Manifest, path: Path, limit: str, message: str, hint: str, row: Row | None = None) -> Diagnostic:
     """A problem at the manifest's line, with the line of the base."""
     locator = manifest.document if row is None else RowLocator(manifest, row)
-    diagnostic = problem(locator, path, message, code=Code.LIMIT, hint=hint)
-    return replace(diagnostic, related=((manifest.document.locate((BASE, "limits", limit)), "the limit stands here"),))
+    related = (manifest.document.locate((BASE, "limits", limit)), "the limit stands here")
+    return problem(locator, path, message, code=Code.LIMIT, hint=hint, related=(related,))

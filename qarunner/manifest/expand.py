@@ -379,28 +379,18 @@ def duplicates(document: Document) -> tuple[Diagnostic, ...]:
 
 
 def _duplicate(document: Document, entry_id: str, first: int, second: int) -> Diagnostic:
+    path: Path = ("matrix", second, "id")
     earlier = document.locate(("matrix", first, "id"))
-    place = document.locate(("matrix", second, "id"))
-    where = f"line {earlier.line}" if earlier.file == place.file else str(earlier)
-    return Diagnostic(
-        code=Code.DUPLICATE_ID,
-        message=f"the id {entry_id!r} is already used in {where}",
-        place=place,
-        hint="ids are what reports and --select go by: give each entry its own, or make them variants of one",
-        source=document.source_line(place),
-        related=((earlier, f"{entry_id!r} stands here first"),),
-    )
+    where = f"line {earlier.line}" if earlier.file == document.locate(path).file else str(earlier)
+    message = f"the id {entry_id!r} is already used in {where}"
+    hint = "ids are what reports and --select go by: give each entry its own, or make them variants of one"
+    related = (earlier, f"{entry_id!r} stands here first")
+    return problem(document, path, message, code=Code.DUPLICATE_ID, hint=hint, related=(related,))
 
 
 def _nothing(document: Document) -> Diagnostic:
-    place = document.locate(("matrix",), key=True)
-    return Diagnostic(
-        code=Code.NOTHING_TO_RUN,
-        message="the matrix is empty: there is nothing to run",
-        place=place,
-        hint="add an entry with an id and a selection of tests",
-        source=document.source_line(place),
-    )
+    message, hint = "the matrix is empty: there is nothing to run", "add an entry with an id and a selection of tests"
+    return problem(document, ("matrix",), message, code=Code.NOTHING_TO_RUN, hint=hint, key=True)
 
 
 # --- places -----------------------------------------------------------------------------------------------------------

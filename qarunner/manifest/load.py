@@ -35,6 +35,7 @@ from qarunner.manifest.base import BaseText, OverBase, read_base
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import check_nothings, duplicates, overlay, overlay_row, place_of
 from qarunner.manifest.model import BASE, Budget, Manifest, Row
+from qarunner.manifest.model import entry_of as entry_of_row
 from qarunner.manifest.rules import policy_of
 from qarunner.manifest.schema import validate as schema
 from qarunner.manifest.select import KNOWN_LATER, Vocabulary, parse
@@ -42,6 +43,7 @@ from qarunner.manifest.templates.env import check_declarations, check_key_names,
 from qarunner.manifest.yaml import reader as document
 from qarunner.manifest.yaml.reader import ABSENT, Document, read
 from qarunner.regex import regex
+from qarunner.secret import has_brackets
 
 if TYPE_CHECKING:
     from datetime import date
@@ -93,10 +95,10 @@ def check_select(manifest: Manifest, rows: Sequence[Row], *, are_all: bool = Tru
 
 def check_changes(manifest: Manifest, rows: Sequence[Row], elsewhere: Collection[str] = ()) -> Iterator[Diagnostic]:
     """Changes of the manifest's profile that are about no row. `elsewhere` are entries that have no rows here."""
-    names = {name: None for row in rows for name in (row.id, row.id.partition("[")[0], row.entry_id)}
+    names = {name: None for row in rows for name in row.names}
     for path in manifest.layers("entries"):
         for row_id in manifest.section(path) if path[0] == "profiles" else ():
-            if row_id not in names and row_id.partition("[")[0].partition("/")[0] not in elsewhere:
+            if row_id not in names and entry_of_row(row_id) not in elsewhere:
                 message, hint = f"entries: there is no entry {row_id!r}", choose(row_id, list(names)[:_OFFERED])
                 where = (*path, row_id)
                 yield problem(manifest.document, where, message, code=Code.PROFILE, hint=hint, key=True)
@@ -441,8 +443,8 @@ def check_money(document: Document) -> Iterator[Diagnostic]:
         if currency != first[1]:
             message = f"a manifest has one currency: this is {currency}, and {first[1]} stands before"
             hint = "give all prices in the same currency"
-            diagnostic = problem(document, path, message, code=Code.CURRENCIES, hint=hint)
-            yield replace(diagnostic, related=((document.locate(first[0]), f"{first[1]} stands here"),))
+            related = (document.locate(first[0]), f"{first[1]} stands here")
+            yield problem(document, path, message, code=Code.CURRENCIES, hint=hint, related=(related,))
     if any("price" in as_mapping(settings) for _, _, settings in written):
         return
     for limit in (("budget", "max_cost"), (BASE, "budget", "max_cost"), (BASE, "limits", "max_cost")):
@@ -771,9 +773,9 @@ def _reserved(read: Document, texts: Sequence[bytes | str]) -> Iterator[Diagnost
 
 def _with_brackets(value: object, path: Path) -> Iterator[tuple[Path, bool]]:
     """Paths of strings with such a bracket; True where it is the key that has it."""
-    if isinstance(value, str) and ("⟦" in value or "⟧" in value):
+    if isinstance(value, str) and has_brackets(value):
         yield path, False
     for step, child in children(value):
-        if isinstance(step, str) and ("⟦" in step or "⟧" in step):
+        if isinstance(step, str) and has_brackets(step):
             yield (*path, step), True
         yield from _with_brackets(child, (*path, step))

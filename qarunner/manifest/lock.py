@@ -17,6 +17,7 @@ from qarunner.errors import ManifestError
 from qarunner.manifest.codes import Code
 from qarunner.manifest.yaml.reader import Document, decode, read
 from qarunner.regex import regex
+from qarunner.secret import has_brackets
 
 VERSION = 1
 
@@ -183,7 +184,7 @@ def _list(document: Document, path: Path, data: object) -> list[object]:
 def _text(document: Document, path: Path, data: object) -> str:
     if not isinstance(data, str) or not data:
         raise _fault(document, path, f"{path[-1]!r} in the lock is no text")
-    if "⟦" in data or "⟧" in data:
+    if has_brackets(data):
         raise _fault(document, path, "the characters ⟦ and ⟧ are reserved for the placeholders of secrets")
     return data
 

@@ -121,6 +121,11 @@ class Manifest(Struct, frozen=True, kw_only=True):
         return value if isinstance(value, dict) else {}
 
 
+def entry_of(row_id: str) -> str:
+    """The id of an entry, in that of one of its rows."""
+    return row_id.partition("[")[0].partition("/")[0]
+
+
 class Row(Struct, frozen=True):
     """One row of the expanded matrix, as plain data under the manifest's own keys.
 
@@ -144,7 +149,12 @@ class Row(Struct, frozen=True):
     @property
     def entry_id(self) -> str:
         """The id as it was written: the same for all variants and axes."""
-        return self.id.partition("[")[0].partition("/")[0]
+        return entry_of(self.id)
+
+    @property
+    def names(self) -> dict[str, None]:
+        """What means the row, and maybe others: an id without its axes or its variant names all of them."""
+        return dict.fromkeys((self.id, self.id.partition("[")[0], self.entry_id))
 
     @property
     def point(self) -> dict[str, str | int | float | bool]:

@@ -9,15 +9,13 @@ from qarunner.diagnostics import Diagnostic, closest, problem
 from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
 from qarunner.manifest.expand import RowLocator, one_of_each
-from qarunner.manifest.select import id_matcher, wildcard
+from qarunner.manifest.model import Manifest, Row, entry_of
+from qarunner.manifest.select import Vocabulary
 from qarunner.manifest.templates.expression import ROOTS, Steps, TemplateError, as_text
 from qarunner.manifest.templates.parse import parse
-from qarunner.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-
-    from qarunner.manifest.model import Manifest, Row
 
 
 _SHOWN = 10
@@ -47,7 +45,7 @@ def resolve(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
     """What each row needs, as ids of rows; rows that need nothing are left out, as are references to nothing."""
     if not any("needs" in row.data for row in rows):
         return {}
-    named = _Named(rows)
+    named = Vocabulary(rows)
     # Rows that need the same share one tuple: each of a thousand rows may need each of a thousand others.
     known: dict[tuple[str, ...], tuple[str, ...]] = {}
     resolved: dict[str, tuple[str, ...]] = {}
@@ -55,40 +53,9 @@ def resolve(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
         if "needs" in row.data:
             written = tuple(references(row))
             if written not in known:
-                known[written] = tuple(dict.fromkeys(need for reference in written for need in named.of(reference)))
+                known[written] = tuple(dict.fromkeys(need for reference in written for need in named.ids(reference)))
             resolved[row.id] = known[written]
     return {row: needs for row, needs in resolved.items() if needs}
-
-
-class _Named:
-    """Rows by every name that means them: `search` and `search/web` both mean `search/web[locale=en]`."""
-
-    def __init__(self, rows: Iterable[Row]) -> None:
-        self.names: dict[str, list[str]] = {}
-        self._ids: list[str] = []
-        self._matched: dict[str, list[str]] = {}
-        for row in rows:
-            self._ids.append(row.id)
-            variant = row.id.partition("[")[0]
-            for name in dict.fromkeys((row.id, variant, variant.partition("/")[0])):
-                self.names.setdefault(name, []).append(row.id)
-
-    def of(self, reference: str) -> list[str]:
-        """The ids of rows that a reference means; `*` and `?` match anything, and axes stand in any order."""
-        if reference in self.names or _PLAIN.fullmatch(reference):
-            return self.names.get(reference, [])
-        if reference not in self._matched:
-            if "[" in reference:
-                means = id_matcher(reference)
-                self._matched[reference] = [row_id for row_id in self._ids if means(row_id)]
-            else:
-                pattern = wildcard(reference)
-                matching = (ids for name, ids in self.names.items() if pattern.fullmatch(name))
-                self._matched[reference] = list(dict.fromkeys(row_id for ids in matching for row_id in ids))
-        return self._matched[reference]
-
-
-_PLAIN = regex(r"[^*?\[]*")
 
 
 def closure(ids: Iterable[str], needs: Mapping[str, tuple[str, ...]]) -> dict[str, str | None]:
@@ -114,16 +81,16 @@ def check_needs(manifest: Manifest, rows: Sequence[Row], elsewhere: Collection[s
     waiting = [row for row in rows if "needs" in row.data]
     if not waiting:
         return ()
-    named = _Named(rows)
+    named = Vocabulary(rows)
     unknown = [
         _no_entry(manifest, row, index, reference, named)
         for row in (*one_of_each(waiting), *(row for row in waiting if any(map(holds_template, _written_needs(row)))))
         for index, reference in enumerate(references(row))
-        if not named.of(reference) and reference.partition("[")[0].partition("/")[0] not in elsewhere
+        if not named.ids(reference) and entry_of(reference) not in elsewhere
         if not holds_template(reference)
     ]
     unknown += _foreign(manifest, one_of_each(waiting))
-    pairs = sum(len(named.of(reference)) for row in waiting for reference in references(row))
+    pairs = sum(len(named.ids(reference)) for row in waiting for reference in references(row))
     if pairs > MOST_NEEDS:
         return (*unknown, _too_many_needs(manifest, waiting, named, pairs))
     return (*unknown, *_cycles(manifest, rows, named))
@@ -137,24 +104,25 @@ def _written_needs(row: Row) -> list[str]:
 def _foreign(manifest: Manifest, rows: Iterable[Row]) -> Iterator[Diagnostic]:
     """Templates that read something else than the row's own values: which rows wait is known without a variable."""
     for row in rows:
-        for index, text in enumerate(_written_needs(row) if isinstance(row.data.get("needs"), list) else ()):
-            roots = {reference.root for expression in parse(text).expressions for reference in expression.references}
+        for index, text in enumerate(_written_needs(row)):
+            roots = {reference.root for reference in parse(text).references}
             if roots - {"matrix"}:
                 message = f"needs: only matrix can be read here, and this reads {min(roots - {'matrix'})}"
                 hint = "write build[locale={{ matrix.locale }}], or name the entry"
                 yield problem(RowLocator(manifest, row), ("needs", index), message, code=Code.UNKNOWN_NEED, hint=hint)
 
 
-def _too_many_needs(manifest: Manifest, waiting: Iterable[Row], named: _Named, pairs: int) -> Diagnostic:
-    row = max(waiting, key=lambda row: sum(len(named.of(reference)) for reference in references(row)))
+def _too_many_needs(manifest: Manifest, waiting: Iterable[Row], named: Vocabulary, pairs: int) -> Diagnostic:
+    row = max(waiting, key=lambda row: sum(len(named.ids(reference)) for reference in references(row)))
     message = f"needs: {pairs:,} pairs of rows would wait for each other; at most {MOST_NEEDS:,} are taken"
     hint = "let the rows need one entry, such as a setup, instead of each other's rows"
     return problem(RowLocator(manifest, row), ("needs",), message, code=Code.TOO_MUCH_WORK, hint=hint)
 
 
-def _no_entry(manifest: Manifest, row: Row, index: int, reference: str, named: _Named) -> Diagnostic:
-    near = closest(reference, named.names.keys() - {row.id})
-    some = ", ".join(sorted(named.names)[:_SHOWN]) + (", …" if len(named.names) > _SHOWN else "")
+def _no_entry(manifest: Manifest, row: Row, index: int, reference: str, named: Vocabulary) -> Diagnostic:
+    known = named.words("id")
+    near = closest(reference, known.keys() - {row.id})
+    some = ", ".join(sorted(known)[:_SHOWN]) + (", …" if len(known) > _SHOWN else "")
     hint = f"did you mean {near!r}?" if near else f"needs names entries or rows of this matrix: {some}"
     message = f"needs: there is no entry {reference!r}"
     return problem(RowLocator(manifest, row), ("needs", index), message, code=Code.UNKNOWN_NEED, hint=hint)
@@ -164,11 +132,11 @@ _MOST_CYCLES = 100
 """So many are reported at once: where each of a thousand rows needs each other one, there are far more."""
 
 
-def _cycles(manifest: Manifest, rows: Sequence[Row], named: _Named) -> Iterator[Diagnostic]:
+def _cycles(manifest: Manifest, rows: Sequence[Row], named: Vocabulary) -> Iterator[Diagnostic]:
     by_id = {row.id: row for row in rows}
     for cycle in islice(_circles(resolve(rows)), _MOST_CYCLES):
         row, need = by_id[cycle[0]], cycle[1]
-        index = next(n for n, reference in enumerate(references(row)) if need in named.of(reference))
+        index = next(n for n, reference in enumerate(references(row)) if need in named.ids(reference))
         shown = " → ".join(cycle if len(cycle) <= _SHOWN else [*cycle[: _SHOWN - 1], "…", cycle[-1]])
         alone = row.id == need
         text = f"{row.id} needs itself" if alone else "these wait for each other"

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from qarunner.decode import as_mapping
-from qarunner.diagnostics import Diagnostic, in_order, problem, warning
+from qarunner.diagnostics import Diagnostic, in_order, problem
 from qarunner.entry import Policy, Quarantine, Retries
 from qarunner.errors import ManifestError
 from qarunner.known import holds_template
@@ -237,10 +237,8 @@ def _too_many_quarantined(manifest: Manifest, rows: Sequence[Row], limit: int) -
     places = [(row, RowLocator(manifest, row).locate(("quarantine",), key=True)) for row in rows[:_SHOWN]]
     related = tuple((place, f"{row.id} is in quarantine") for row, place in places)
     hint = "put one of them right, or raise max_quarantined"
-    path = ("max_quarantined",)
-    return replace(
-        problem(SectionLocator(manifest, "gate"), path, message, code=Code.QUARANTINED, hint=hint), related=related
-    )
+    path, gate = ("max_quarantined",), SectionLocator(manifest, "gate")
+    return problem(gate, path, message, code=Code.QUARANTINED, hint=hint, related=related)
 
 
 def _entries(number: int) -> str:
@@ -254,4 +252,4 @@ def _ending(manifest: Manifest, row: Row, until: date | None, today: date) -> It
     when = f"ends in {plural(left, 'day')}, on {until}" if left > 0 else f"ended on {until}"
     message = f"the quarantine {when}: from then on it gates again"
     hint = "put it right, or review the quarantine and move its day" if left > 0 else "remove it, or move its day"
-    yield warning(RowLocator(manifest, row), _UNTIL, message, code=Code.QUARANTINE_ENDS, hint=hint)
+    yield problem(RowLocator(manifest, row), _UNTIL, message, code=Code.QUARANTINE_ENDS, hint=hint)

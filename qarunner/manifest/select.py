@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
-from qarunner.diagnostics import Diagnostic, choose, in_order, warning
+from qarunner.diagnostics import Diagnostic, choose, in_order, problem
 from qarunner.errors import UserError
 from qarunner.known import holds_template
 from qarunner.manifest.codes import Code
@@ -65,6 +65,7 @@ class Vocabulary:
         self._matches: dict[tuple[str, str], frozenset[str]] = {}
         self._having: dict[str, defaultdict[str, list[int]]] = {}
         self._sorted: dict[str, Sequence[str]] = {}
+        self._ids: dict[str, Sequence[str]] = {}
 
     def words(self, kind: str) -> Mapping[str, None]:
         """The words of one kind, each once."""
@@ -86,6 +87,13 @@ class Vocabulary:
             else:
                 self._matches[key] = frozenset({term.word} & words.keys())
         return self._matches[key]
+
+    def ids(self, word: str) -> Sequence[str]:
+        """The ids of the rows that an id or a glob means, in their order."""
+        if word not in self._ids:
+            matches = self.matches(Term(word, "id", word, negated=False))
+            self._ids[word] = [self._rows[number].id for number in sorted(self._candidates([("id", matches, False)]))]
+        return self._ids[word]
 
     def is_open(self, kind: str) -> bool:
         """True if some row's words of this kind are not known yet."""
@@ -185,8 +193,7 @@ def _term(text: str, expression: str) -> Term:
 def _words(kind: str, row: Row) -> Iterator[str]:
     match kind:
         case "id":
-            # An id without its variant or its axes names all of them.
-            yield from dict.fromkeys((row.id, row.id.partition("[")[0], row.entry_id))
+            yield from row.names
         case "variant":
             if row.variant is not None:
                 yield row.variant
@@ -463,11 +470,11 @@ def _unmatched(manifest: Manifest, row: Row, files: Sequence[str], known: dict[s
         if (taken := _taker(pattern, patterns[index + 1 :])) is not None:
             message = f"paths: {taken!r} takes out all that {pattern!r} means"
             place = RowLocator(manifest, row)
-            yield warning(place, (KEY, index), message, code=Code.NO_FILE)
+            yield problem(place, (KEY, index), message, code=Code.NO_FILE)
             continue
         if bare not in known:
             known[bare] = concerns((bare,), files) is not None
         if not known[bare]:
             message = f"paths: {pattern!r} matches no file of the repository"
             hint = "globs begin at the repository's root: src/**, or **/checkout/**"
-            yield warning(RowLocator(manifest, row), (KEY, index), message, code=Code.NO_FILE, hint=hint)
+            yield problem(RowLocator(manifest, row), (KEY, index), message, code=Code.NO_FILE, hint=hint)

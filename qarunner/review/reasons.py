@@ -155,7 +155,7 @@ class FieldCauses:
     def _changed_by(self, template: str, seen: frozenset[str]) -> list[Setting]:
         """The changed values behind a text, through other values of `vars` as well."""
         settings: list[Setting] = []
-        for reference in (setting for expression in parse(template).expressions for setting in expression.references):
+        for reference in parse(template).references:
             name = ".".join((reference.root, *reference.path))
             settings += [setting for setting in self._values if _concerns(setting.path, name)]
             if reference.root == "vars" and name not in seen:

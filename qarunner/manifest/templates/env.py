@@ -226,53 +226,37 @@ def check_declarations(
     steps = Steps()
     for declaration in declared.values():
         if declaration.name.upper() in credentials:
-            yield credential(document, declaration)
+            yield _credential(document, declaration.name)
         elif declaration.name.upper().startswith(OWN):
-            yield _own_variable(document, declaration)
+            yield _own_variable(document, declaration.name)
         elif named_like_secret(declaration.name) and not declaration.secret:
-            yield _undeclared_secret(document, declaration)
+            yield _undeclared_secret(document, declaration.name)
         yield from _check_pattern(document, declaration)
         yield from _check_default(document, declaration, steps)
 
 
-def credential(document: Document, declaration: EnvDeclaration) -> Diagnostic:
-    return problem(
-        document,
-        declaration.path,
-        f"{declaration.name} is a vendor's credential: a template can never read it",
-        code=Code.CREDENTIAL,
-        hint="remove it from env; qarunner itself sends it to its vendor, and only there",
-        key=True,
-    )
+def _credential(document: Document, name: str) -> Diagnostic:
+    message = f"{name} is a vendor's credential: a template can never read it"
+    hint = "remove it from env; qarunner itself sends it to its vendor, and only there"
+    return _at(document, name, Code.CREDENTIAL, message, hint)
 
 
-def _own_variable(document: Document, declaration: EnvDeclaration) -> Diagnostic:
-    return problem(
-        document,
-        declaration.path,
-        f"{declaration.name} is a variable of qarunner itself: no template reads it",
-        code=Code.OWN_VARIABLE,
-        hint=f"give it another name; the pipeline gives NAME its value as {VALUE_OF}NAME",
-        key=True,
-    )
+def _own_variable(document: Document, name: str) -> Diagnostic:
+    message = f"{name} is a variable of qarunner itself: no template reads it"
+    hint = f"give it another name; the pipeline gives NAME its value as {VALUE_OF}NAME"
+    return _at(document, name, Code.OWN_VARIABLE, message, hint)
 
 
-def _undeclared_secret(document: Document, declaration: EnvDeclaration) -> Diagnostic:
-    return problem(
-        document,
-        declaration.path,
-        f"{declaration.name} has the name of a secret but is not declared as one",
-        code=Code.SECRET_NAME,
-        hint=f"write {declaration.name}: {{ secret: true }}, or rename the variable if it is none",
-        key=True,
-    )
+def _undeclared_secret(document: Document, name: str) -> Diagnostic:
+    message = f"{name} has the name of a secret but is not declared as one"
+    hint = f"write {name}: {{ secret: true }}, or rename the variable if it is none"
+    return _at(document, name, Code.SECRET_NAME, message, hint)
 
 
-def _denied_secret(manifest: Manifest, declaration: EnvDeclaration) -> Diagnostic:
+def _denied_secret(document: Document, name: str) -> Diagnostic:
     """Who takes `secret: true` out of a manifest takes no secret out of its binding."""
-    name = declaration.name
     message = f"{name} is a secret, as --allow-secret or QARUNNER_ALLOW_SECRETS says, and is not declared as one"
-    return _at(manifest, declaration, Code.SECRET_NAME, message, f"write {name}: {{ secret: true }}")
+    return _at(document, name, Code.SECRET_NAME, message, f"write {name}: {{ secret: true }}")
 
 
 def replacement(manifest: Manifest, values: Values, name: str) -> str | None:
@@ -303,27 +287,19 @@ def _check_pattern(document: Document, declaration: EnvDeclaration) -> Iterator[
 
 
 def _check_default(document: Document, declaration: EnvDeclaration, steps: Steps) -> Iterator[Diagnostic]:
-    default, path = declaration.default, (*declaration.path, "default")
+    default, path, name = declaration.default, (*declaration.path, "default"), declaration.name
     if default is None:
         return
     if declaration.secret:
-        yield problem(
-            document,
-            path,
-            f"{declaration.name} is a secret: the manifest cannot hold a default for it",
-            code=Code.SECRET_DEFAULT,
-            hint="remove the default; if this was a real value, replace it, as it is in the repository's history",
-        )
+        message = f"{name} is a secret: the manifest cannot hold a default for it"
+        hint = "remove the default; if this was a real value, replace it, as it is in the repository's history"
+        yield problem(document, path, message, code=Code.SECRET_DEFAULT, hint=hint)
     elif shaped_like_secret(default):
-        yield problem(
-            document,
-            path,
-            f"the default of {declaration.name} looks like a real secret",
-            code=Code.LOOKS_SECRET,
-            hint="replace the secret, as it is in the repository's history, and declare the variable secret: true",
-        )
+        hint = "replace the secret, as it is in the repository's history, and declare the variable secret: true"
+        message = f"the default of {name} looks like a real secret"
+        yield problem(document, path, message, code=Code.LOOKS_SECRET, hint=hint)
     elif reason := misfit(declaration, default, steps):
-        yield problem(document, path, f"the default of {declaration.name} {reason}", code=Code.BAD_DEFAULT)
+        yield problem(document, path, f"the default of {name} {reason}", code=Code.BAD_DEFAULT)
 
 
 def key_names(document: Document) -> frozenset[str]:
@@ -500,9 +476,9 @@ def resolve(manifest: Manifest, used: Mapping[str, Use], values: Values) -> Reso
         looked_up = values.lookup(declaration)
         permitted = not declaration.secret or values.permits(name)
         if not permitted:
-            not_permitted[name] = _not_permitted(manifest, declaration)
+            not_permitted[name] = _not_permitted(manifest, name)
         if name in values.secrets and not declaration.secret:
-            wrong = [_denied_secret(manifest, declaration)]
+            wrong = [_denied_secret(manifest.document, name)]
         elif looked_up.unnamed:
             wrong = [_unnamed(manifest, declaration, use)]
         elif looked_up.text is None:
@@ -528,25 +504,38 @@ def _misfit(
     Of a secret the manifest asks nothing: its `enum`, `format` or `pattern` could find the value out, build by build.
     """
     name = declaration.name
-    texts = (text, *_items(text)) if declaration.format == LIST else (text,)  # an item may be written with escapes
+    texts = _texts(text, is_list=declaration.format == LIST)
+    unwritable = _unwritable(texts)
+    code, message, hint = Code.LOOKS_SECRET, "", None
     if any(_is_credential(part, keys) for part in texts):  # also of a secret: it is its vendor's alone
-        message = f"the value of {name} holds a vendor's credential"
-        yield _at(manifest, declaration, Code.LOOKS_SECRET, message, "templates never read those")
+        message, hint = "holds a vendor's credential", "templates never read those"
     elif not declaration.secret and any(map(shaped_like_secret, texts)):
-        hint = f"declare it as {name}: {{ secret: true }}"
-        yield _at(manifest, declaration, Code.LOOKS_SECRET, f"the value of {name} looks like a secret", hint)
-    elif not all(map(is_unicode, texts)):
-        message = f"the value of {name} is not valid UTF-8"
-        yield _at(
-            manifest, declaration, Code.BAD_VALUE, message, "its bytes came from an environment in another encoding"
-        )
+        message, hint = "looks like a secret", f"declare it as {name}: {{ secret: true }}"
+    elif unwritable is not None and unwritable[0] is Code.BAD_VALUE:
+        code, message = unwritable
+        hint = "its bytes came from an environment in another encoding"
     elif not declaration.secret and (reason := misfit(declaration, text, steps)):
-        how = _LIST_HINT if declaration.format == LIST else None
-        yield _at(manifest, declaration, Code.BAD_VALUE, f"the value of {name} ({text[:60]!r}) {reason}", how)
-    elif any("⟦" in part or "⟧" in part for part in texts):
-        yield _at(manifest, declaration, Code.RESERVED, f"the value of {name} holds ⟦ or ⟧, which are reserved")
+        code, message = Code.BAD_VALUE, f"({text[:60]!r}) {reason}"
+        hint = _LIST_HINT if declaration.format == LIST else None
+    elif unwritable is not None:
+        code, message = unwritable
     elif len(text) > LONGEST_TEXT:
-        yield _at(manifest, declaration, Code.TOO_MUCH, f"the value of {name} is longer than {LONGEST_TEXT} characters")
+        code, message = Code.TOO_MUCH, f"is longer than {LONGEST_TEXT} characters"
+    if message:
+        yield _at(manifest.document, name, code, f"the value of {name} {message}", hint)
+
+
+def _texts(text: str, *, is_list: bool) -> tuple[str, ...]:
+    """A value, and the items of a list: they may be written with escapes."""
+    return (text, *_items(text)) if is_list else (text,)
+
+
+def _unwritable(texts: Iterable[str]) -> tuple[Code, str] | None:
+    """Why no value can be so, whatever it is for."""
+    texts = tuple(texts)
+    if not all(map(is_unicode, texts)):
+        return Code.BAD_VALUE, "is not valid UTF-8"
+    return (Code.RESERVED, "holds ⟦ or ⟧, which are reserved") if any(map(secret.has_brackets, texts)) else None
 
 
 _LIST_HINT = """write the items with commas between them, or as a JSON list: '["smoke", "login"]'"""
@@ -561,21 +550,21 @@ def _items(text: str) -> list[str]:
 
 
 def _at(
-    manifest: Manifest, declaration: EnvDeclaration, code: Code, message: str, hint: str | None = None
+    document: Document, name: str, code: Code, message: str, hint: str | None = None, *related: tuple[Place, str]
 ) -> Diagnostic:
-    return problem(manifest.document, declaration.path, message, code=code, hint=hint, key=True)
+    """A problem at the declaration of a variable."""
+    return problem(document, ("env", name), message, code=code, hint=hint, key=True, related=related)
 
 
-def _not_permitted(manifest: Manifest, declaration: EnvDeclaration) -> Diagnostic:
+def _not_permitted(manifest: Manifest, name: str) -> Diagnostic:
     """For a secret whose destination is not known, since the rows could not be computed, or do not send it."""
-    name = declaration.name
     message = f"the secret {name} is used, and is not allowed"
     hint = f"add --allow-secret {name}@HOST for a URL of that host, or {name}@VENDOR for another field of that vendor"
-    return _at(manifest, declaration, Code.NOT_ALLOWED, message, f"{hint}; or set QARUNNER_ALLOW_SECRETS")
+    return _at(manifest.document, name, Code.NOT_ALLOWED, message, f"{hint}; or set QARUNNER_ALLOW_SECRETS")
 
 
-def _used_here(declaration: EnvDeclaration, use: Use) -> tuple[tuple[Place, str], ...]:
-    return ((use.locator.locate(use.path), f"{declaration.name} is used here"),)
+def _used_here(name: str, use: Use) -> tuple[Place, str]:
+    return use.locator.locate(use.path), f"{name} is used here"
 
 
 def _unnamed(manifest: Manifest, declaration: EnvDeclaration, use: Use) -> Diagnostic:
@@ -586,14 +575,8 @@ def _unnamed(manifest: Manifest, declaration: EnvDeclaration, use: Use) -> Diagn
     ]
     if declaration.default is not None:
         ways.append(f"to use its default: --env '!{name}'")
-    diagnostic = _at(
-        manifest,
-        declaration,
-        Code.NOT_NAMED,
-        f"{name} is set in the environment, but the pipeline does not name it",
-        "; ".join(ways),
-    )
-    return replace(diagnostic, related=_used_here(declaration, use))
+    message = f"{name} is set in the environment, but the pipeline does not name it"
+    return _at(manifest.document, name, Code.NOT_NAMED, message, "; ".join(ways), _used_here(name, use))
 
 
 def _missing(manifest: Manifest, declaration: EnvDeclaration, use: Use, values: Values) -> Diagnostic:
@@ -603,8 +586,8 @@ def _missing(manifest: Manifest, declaration: EnvDeclaration, use: Use, values: 
     kept = f"set {name}, or {VALUE_OF}{name}, from where the pipeline keeps its secrets"
     what = f" ({declaration.description})" if declaration.description else ""
     message = f"{name} {'is set but empty' if emptied else 'is not set'}{what}"
-    diagnostic = _at(manifest, declaration, Code.MISSING, message, kept if declaration.secret else how)
-    return replace(diagnostic, related=_used_here(declaration, use))
+    hint = kept if declaration.secret else how
+    return _at(manifest.document, name, Code.MISSING, message, hint, _used_here(name, use))
 
 
 def misspelt(declared: Iterable[str], environ: Mapping[str, str]) -> Iterator[str]:
@@ -626,39 +609,33 @@ def _check_overrides(manifest: Manifest, values: Values) -> Iterator[Diagnostic]
             yield _secret_in_vars(manifest, values, name)
             continue
         is_list = isinstance(manifest.vars.get(name), list)
-        texts = (text, *_items(text)) if is_list else (text,)
+        texts = _texts(text, is_list=is_list)
         is_key = any(_is_credential(part, keys) for part in texts)
         if name in manifest.vars and (is_key or any(map(shaped_like_secret, texts))):
             what = "holds a vendor's credential" if is_key else "looks like a secret"
             hint = "a secret comes from an environment variable that env declares with secret: true"
             message = f"--var {name}: the value {what}"
-            diagnostic = problem(
-                manifest.document, ("vars", name), message, code=Code.LOOKS_SECRET, hint=hint, key=True
-            )
-            yield _in_file(diagnostic, place)
+            yield _in_file(manifest, ("vars", name), message, Code.LOOKS_SECRET, hint, place)
         if is_list:
             yield from _no_list(manifest, name, text, place)
         elif name in values.lists and getattr(manifest.env.get(name), "format", None) != LIST:
             yield _unexpected_list(manifest, name, place)
-        if not all(map(is_unicode, texts)):
-            diagnostic = problem(manifest.document, (), f"--var {name}: is not valid UTF-8", code=Code.BAD_VALUE)
-            yield _in_file(diagnostic, place)
-        if any("⟦" in part or "⟧" in part for part in texts):
-            message = f"--var {name}: the characters ⟦ and ⟧ are reserved"
-            yield _in_file(problem(manifest.document, (), message, code=Code.RESERVED), place)
+        if unwritable := _unwritable(texts):
+            code, what = unwritable
+            if name in manifest.env:
+                yield _at(manifest.document, name, code, f"the value of {name} {what}")
+            else:
+                yield _in_file(manifest, (), f"--var {name}: the value {what}", code, None, place)
         if name not in known:
             hint = choose(name, known) if known else "the manifest has no variable under env or vars"
             message = f"--var {name}: the manifest does not declare {name}"
-            diagnostic = problem(manifest.document, ("env",), message, code=Code.UNKNOWN_OVERRIDE, hint=hint, key=True)
-            yield _in_file(diagnostic, place)
+            yield _in_file(manifest, ("env",), message, Code.UNKNOWN_OVERRIDE, hint, place)
 
 
 def _no_list(manifest: Manifest, name: str, text: str, place: Place | None) -> Iterator[Diagnostic]:
     """What speaks against a value that is to take the place of a list under `vars`."""
     if reason := _misfit_of_list(EnvDeclaration(name=name), text, Steps()):
-        message = f"--var {name}: {reason}"
-        diagnostic = problem(manifest.document, ("vars", name), message, code=Code.BAD_VALUE, hint=_LIST_HINT, key=True)
-        yield _in_file(diagnostic, place)
+        yield _in_file(manifest, ("vars", name), f"--var {name}: {reason}", Code.BAD_VALUE, _LIST_HINT, place)
 
 
 def _unexpected_list(manifest: Manifest, name: str, place: Place | None) -> Diagnostic:
@@ -668,14 +645,17 @@ def _unexpected_list(manifest: Manifest, name: str, place: Place | None) -> Diag
         section, hint = "vars", f"write one value, or make vars.{name} a list"
     message = f"--var {name}: the value is a list, and {section}.{name} is not"
     path = (section, name) if name in manifest.env or name in manifest.vars else ()
-    return _in_file(problem(manifest.document, path, message, code=Code.BAD_VALUE, hint=hint, key=True), place)
+    return _in_file(manifest, path, message, Code.BAD_VALUE, hint, place)
 
 
-def _in_file(diagnostic: Diagnostic, place: Place | None) -> Diagnostic:
-    """A problem at its line of a --var-file, whose text is not shown: it may hold secrets."""
+def _in_file(
+    manifest: Manifest, path: Path, message: str, code: Code, hint: str | None, place: Place | None
+) -> Diagnostic:
+    """A problem with --var, or at its line of a --var-file, whose text is not shown: it may hold secrets."""
+    diagnostic = problem(manifest.document, path, message, code=code, hint=hint, key=bool(path))
     if place is None:
         return diagnostic
-    return replace(diagnostic, place=place, message=diagnostic.message.removeprefix("--var "), source=None)
+    return replace(diagnostic, place=place, message=message.removeprefix("--var "), source=None)
 
 
 # --- credentials ------------------------------------------------------------------------------------------------------
@@ -685,7 +665,7 @@ def _declared_credentials(manifest: Manifest, values: Values) -> Iterator[Diagno
     names = {name.upper() for name in values.credentials | frozenset(values.vendor_keys.values())}
     for declaration in manifest.env.values():
         if declaration.name.upper() in names:
-            yield credential(manifest.document, declaration)
+            yield _credential(manifest.document, declaration.name)
 
 
 def _credential_values(manifest: Manifest, values: Values) -> tuple[str, ...]:

@@ -165,7 +165,7 @@ class Computing:
             name = f"{reference.root}.{reference.path[0]}"
             if isinstance(text, (Unknown, Refused)):
                 raise TemplateError(Code.NOT_KNOWN, f"{name} could not be found out: {text.why}", text.hint)
-            if isinstance(text, str) and ("⟦" in text or "⟧" in text):
+            if isinstance(text, str) and secret.has_brackets(text):
                 raise TemplateError(Code.RESERVED, f"the value of {name} holds ⟦ or ⟧, which are reserved")
             if isinstance(text, str) and shaped_like_secret(text):
                 raise TemplateError(Code.LOOKS_SECRET, f"the value of {name} holds what looks like a secret")
@@ -193,7 +193,7 @@ class Computing:
     def _checked(self, text: str) -> str:
         if len(text) > LONGEST_TEXT:
             raise TemplateError(Code.TOO_MUCH, f"a template makes a text of more than {LONGEST_TEXT} characters")
-        if ("⟦" in text or "⟧" in text) and not (
+        if secret.has_brackets(text) and not (
             secret.placeholders_whole(text) and secret.secret_names(text) <= self._secrets
         ):
             raise TemplateError(Code.SECRET_CHANGED, f"template: {_WHOLE}")
@@ -247,8 +247,8 @@ class _Lists:
     def problems(self) -> Iterator[Diagnostic]:
         for name, place in self._taken.items():
             for path, _ in self._templates.get(name, ()):
-                diagnostic = _placed(SectionLocator(self._manifest, "vars"), (name, *path), _LITERAL)
-                yield replace(diagnostic, related=((place, f"vars.{name} is taken as a whole list here"),))
+                taken = (place, f"vars.{name} is taken as a whole list here")
+                yield _placed(SectionLocator(self._manifest, "vars"), (name, *path), _LITERAL, taken)
 
 
 def _check_sections(manifest: Manifest, lists: _Lists) -> Iterator[Diagnostic]:
@@ -331,8 +331,8 @@ class _Answers:
         return self._known[same]
 
 
-def _placed(locator: Locator, path: Path, flaw: TemplateProblem) -> Diagnostic:
-    return problem(locator, path, flaw.message, code=flaw.code, hint=flaw.hint)
+def _placed(locator: Locator, path: Path, flaw: TemplateProblem, *related: tuple[Place, str]) -> Diagnostic:
+    return problem(locator, path, flaw.message, code=flaw.code, hint=flaw.hint, related=related)
 
 
 # --- with values ------------------------------------------------------------------------------------------------------

@@ -160,10 +160,14 @@ class Scalar(Struct, frozen=True):
 
     pieces: tuple[str | Expression, ...]
     expressions: tuple[Expression, ...] = ()
+    references: tuple[Reference, ...] = ()
+    """What all of its expressions read."""
 
     def __post_init__(self) -> None:
         expressions = tuple(piece for piece in self.pieces if isinstance(piece, Expression))
         force_setattr(self, "expressions", expressions)
+        references = tuple(reference for expression in expressions for reference in expression.references)
+        force_setattr(self, "references", references)
 
 
 def no_value(name: str) -> TemplateError:

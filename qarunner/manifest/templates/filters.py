@@ -20,7 +20,7 @@ from qarunner.manifest.templates.expression import LONGEST_TEXT, Steps, Template
 from qarunner.regex import regex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -105,70 +105,58 @@ def compile_pattern(text: str) -> Pattern:
             compiled = re.compile(text)
     except (re.error, FutureWarning, DeprecationWarning, OverflowError, RecursionError) as error:
         raise Refused(f"not a regular expression: {error}") from error
+    shape = _shape(text)
     anchored = text.startswith("^") and "|" not in text
-    tokens = _tokens(text)
-    varying, optional = _varying(tokens)
-    return Pattern(compiled, varying, optional, _alternatives(tokens), anchored, _length(tokens))
+    return Pattern(compiled, shape.varying, shape.optional, shape.alternatives, anchored, shape.length)
 
 
-def _alternatives(tokens: Iterable[re.Match[str]]) -> int:
-    """Alternatives beside each other multiply: ten groups of two are read in 1024 ways, where nothing is repeated."""
-    product = 1
-    open_groups = [1]
-    for token in tokens:
-        if token["open"]:
-            open_groups.append(1)
-        elif token["either"]:
-            open_groups[-1] += 1
-        elif token["close"] and len(open_groups) > 1:
-            product *= open_groups.pop()
-    return product * math.prod(open_groups)
+class _Shape(Struct):
+    """What is counted of a pattern, or of one of its groups.
+
+    `varying` parts can be repeated, or are alternatives in a group; `optional` parts may be missing. Alternatives
+    beside each other multiply. `length`: those of all alternatives count, as each of them may be tried.
+    """
+
+    varying: int = 0
+    optional: int = 0
+    alternatives: int = 1
+    length: int = 0
 
 
-def _length(tokens: Iterable[re.Match[str]]) -> int:
-    """The characters of a pattern's least match; those of all alternatives count, as each of them may be tried."""
-    lengths = [0]  # of each open group, the pattern itself first
-    last = 0  # of what a quantifier would repeat
-    for token in tokens:
+def _shape(text: str) -> _Shape:
+    """Refused where what varies is itself repeated."""
+    whole = _Shape()
+    groups = [_Shape()]
+    last = _Shape()  # what a quantifier would repeat
+    for token in _tokens(text):
         if token["count"]:
+            if last.varying and _repeats(token):
+                what = "something that varies (`*`, `+`, `?`, `{n,m}` or `|`)"
+                raise Refused(f"a group that is repeated cannot hold {what}")
+            if not (token["least"] and not token["comma"]):
+                whole.varying += _repeats(token)
+                whole.optional += not _repeats(token)
+                groups[-1].varying += 1
             least = int(token["least"] or 0) if token["count"].startswith("{") else token["count"].startswith("+")
-            lengths[-1] += last * (max(1, least) - 1)
-            last = 0
+            groups[-1].length += last.length * (max(1, least) - 1)
+            last = _Shape()
         elif token["open"]:
-            lengths.append(0)
-        elif token["close"] and len(lengths) > 1:
-            last = lengths.pop()
-            lengths[-1] += last
-        elif not token["either"]:
-            last = 1
-            lengths[-1] += 1
-    return sum(lengths)
-
-
-def _varying(tokens: Iterable[re.Match[str]]) -> tuple[int, int]:
-    """How many parts can be repeated, and how many may be missing. Refused where what varies is itself repeated."""
-    total = optional = 0
-    groups: list[int] = []  # how much varies inside each open group
-    inside = 0  # the same of what was just closed: what a quantifier would repeat
-    for token in tokens:
-        if token.lastgroup is None or token["count"] is None:
-            closed = token["close"] is not None
-            inside = groups.pop() if closed and groups else 0
-            if closed and groups:
-                groups[-1] += inside
-            if token["open"]:
-                groups.append(0)
-            if token["either"] and groups:
-                groups[-1] += 1
-            continue
-        if inside and _repeats(token):
-            raise Refused("a group that is repeated cannot hold something that varies (`*`, `+`, `?`, `{n,m}` or `|`)")
-        if not (token["least"] and not token["comma"]):
-            total += _repeats(token)
-            optional += not _repeats(token)
-            groups[-1:] = [groups[-1] + 1] if groups else []
-        inside = 0
-    return total, optional
+            groups.append(_Shape())
+        elif token["close"] and len(groups) > 1:
+            last = groups.pop()
+            whole.alternatives *= last.alternatives
+            groups[-1].varying += last.varying
+            groups[-1].length += last.length
+        elif token["either"]:
+            groups[-1].alternatives += 1
+            groups[-1].varying += 1
+            last = _Shape()
+        else:
+            last = _Shape(length=1)
+            groups[-1].length += 1
+    whole.alternatives *= math.prod(group.alternatives for group in groups)
+    whole.length = sum(group.length for group in groups)
+    return whole
 
 
 def _tokens(text: str) -> list[re.Match[str]]:

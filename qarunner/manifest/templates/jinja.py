@@ -32,6 +32,7 @@ from qarunner.manifest.templates.expression import (
     no_value,
 )
 from qarunner.regex import regex
+from qarunner.secret import has_brackets
 
 if TYPE_CHECKING:
     from jinja2.runtime import Context as JinjaContext
@@ -155,7 +156,7 @@ class Survey:
             self._visit(child, whole=whole)
 
     def _const(self, value: object) -> None:
-        if isinstance(value, str) and ("⟦" in value or "⟧" in value):
+        if isinstance(value, str) and has_brackets(value):
             self._flaw(Code.RESERVED, "the characters ⟦ and ⟧ are reserved for the placeholders of secrets")
 
     # --- names --------------------------------------------------------------------------------------------------------
@@ -246,24 +247,17 @@ def single(tree: nodes.Template) -> nodes.Expr | None:
 
 
 _FILTERS: Mapping[str, Callable[..., object]] = {
-    "b64encode": filters.b64encode,
-    "first": filters.first,
+    **{
+        name: getattr(filters, name)
+        for name in (
+            *("b64encode", "first", "join", "last", "lower", "regex_replace", "replace", "reverse", "slug", "tojson"),
+            *("trim", "unique", "upper", "urlencode"),
+        )
+    },
     "float": filters.number,
     "int": filters.integer,
-    "join": filters.join,
-    "last": filters.last,
-    "lower": filters.lower,
-    "regex_replace": filters.regex_replace,
-    "replace": filters.replace,
-    "reverse": filters.reverse,
     "round": filters.rounded,
-    "slug": filters.slug,
     "string": as_text,
-    "tojson": filters.tojson,
-    "trim": filters.trim,
-    "unique": filters.unique,
-    "upper": filters.upper,
-    "urlencode": filters.urlencode,
 }
 
 
@@ -400,13 +394,15 @@ def _bits(value: float) -> int:
     return value.bit_length() if isinstance(value, int) else 1
 
 
-def _strict(function: Callable[..., object], environment: _Environment, weight: int) -> Callable[..., object]:
-    """A filter that refuses what is undefined, as Jinja2's own do by reading it, and that costs steps."""
+def _counted(
+    function: Callable[..., object], environment: _Environment, weight: int, *, strict: bool
+) -> Callable[..., object]:
+    """A filter that costs steps. One that is `strict` refuses what is undefined, as Jinja2's own do by reading it."""
 
     @functools.wraps(function)
     def filtered(*values: object, **named: object) -> object:
         for value in (*values, *named.values()):
-            if isinstance(value, jinja2.Undefined):
+            if strict and isinstance(value, jinja2.Undefined):
                 raise _undefined(value)
             known(value)
         environment.steps.take(100 + weight * sum(map(_size, values)))
@@ -417,27 +413,13 @@ def _strict(function: Callable[..., object], environment: _Environment, weight: 
     return filtered
 
 
-def _counted(function: Callable[..., object], environment: _Environment, weight: int) -> Callable[..., object]:
-    """One of Jinja2's own filters, which may ask for what is undefined, and which costs steps as well."""
-
-    @functools.wraps(function)
-    def filtered(*values: object, **named: object) -> object:
-        known(values)
-        environment.steps.take(100 + weight * sum(map(_size, values)))
-        return function(*values, **named)
-
-    return filtered
-
-
 def _environment() -> _Environment:
     environment = _Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, cache_size=0)
-    environment.finalize = _strict(as_text, environment, 1)
+    environment.finalize = _counted(as_text, environment, 1, strict=True)
     environment.globals.clear()
     for name in ALLOWED_FILTERS:
-        filter_of_ours, wrap = _FILTERS.get(name), _strict if name in _FILTERS else _counted
-        environment.filters[name] = wrap(
-            filter_of_ours or jinja_filters.FILTERS[name], environment, _WEIGHTS.get(name, _WEIGHT)
-        )
+        function, weight = _FILTERS.get(name) or jinja_filters.FILTERS[name], _WEIGHTS.get(name, _WEIGHT)
+        environment.filters[name] = _counted(function, environment, weight, strict=name in _FILTERS)
     for name in environment.filters.keys() - set(ALLOWED_FILTERS):
         del environment.filters[name]
     environment.tests = {name: TESTS[name] for name in ALLOWED_TESTS}

@@ -58,11 +58,7 @@ def _names(*parts: object) -> list[tuple[str, str]]:
     """Roots and names. A part of `vars` that a computed name chooses is left out: it can be any."""
     texts = dict.fromkeys(text for part in parts for _, text in templates_in(part))
     pairs: Iterable[tuple[str, str]] = (
-        (reference.root, reference.path[0])
-        for text in texts
-        for expression in parse(text).expressions
-        for reference in expression.references
-        if reference.path
+        (reference.root, reference.path[0]) for text in texts for reference in parse(text).references if reference.path
     )
     return list(dict.fromkeys(pairs))
 

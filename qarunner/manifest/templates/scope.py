@@ -158,12 +158,9 @@ class Scope:
             yield from (path[0] for path in self._whole_vars(scalar) if isinstance(self._value(path), list))
 
     def _whole_vars(self, scalar: Scalar) -> Iterator[tuple[str, ...]]:
-        for expression in scalar.expressions:
-            yield from (
-                reference.path
-                for reference in expression.references
-                if reference.root == "vars" and reference.whole and reference.path
-            )
+        for reference in scalar.references:
+            if reference.root == "vars" and reference.whole and reference.path:
+                yield reference.path
 
     def _value(self, path: tuple[str, ...]) -> object:
         value: object = self._manifest.vars
@@ -263,10 +260,9 @@ class Scope:
 
     def secrets(self, scalar: Scalar) -> Iterator[str]:
         """The secrets that a string reads, whatever it does with them."""
-        for expression in scalar.expressions:
-            for reference in expression.references:
-                if self._unknown(reference) is None and self._is_secret(reference):
-                    yield ".".join((reference.root, *reference.path))
+        for reference in scalar.references:
+            if self._unknown(reference) is None and self._is_secret(reference):
+                yield ".".join((reference.root, *reference.path))
 
     # --- secrets ------------------------------------------------------------------------------------------------------
 
@@ -287,11 +283,11 @@ class Scope:
 
     def _find_secret_vars(self) -> tuple[Path, ...]:
         """Paths of the strings in `vars` that a secret is inserted into."""
-        return tuple(path for path, text in templates_in(self._manifest.vars) if self._reads_secret(parse(text)))
-
-    def _reads_secret(self, scalar: Scalar) -> bool:
-        references = (reference for expression in scalar.expressions for reference in expression.references)
-        return any(reference.root == "env" and reference.path[0] in self._secrets for reference in references)
+        return tuple(
+            path
+            for path, text in templates_in(self._manifest.vars)
+            if any(read.root == "env" and read.path[0] in self._secrets for read in parse(text).references)
+        )
 
 
 _SHAPES: Mapping[str | None, type] = {"list": list, "boolean": bool}
