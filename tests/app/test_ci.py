@@ -275,8 +275,8 @@ def test_a_build_on_another_system(name: str, tmp_path: Path) -> None:
 
 
 def test_numbers_that_are_none_are_left_out(tmp_path: Path) -> None:
-    for odd in ("²", "x", "-1", "false"):
-        assert read_build({"CIRCLECI": "1", "CIRCLE_PULL_REQUEST": odd}, tmp_path).pr_number is None
+    for invalid in ("²", "x", "-1", "false"):
+        assert read_build({"CIRCLECI": "1", "CIRCLE_PULL_REQUEST": invalid}, tmp_path).pr_number is None
 
 
 # --- git itself -----------------------------------------------------------------------------------------------------
@@ -318,8 +318,8 @@ def test_without_a_ci_system_git_is_asked(repository: Repository) -> None:
 
 def test_a_commit_that_buildkite_does_not_know_yet_is_that_of_git(repository: Repository) -> None:
     """`HEAD` stands there for the newest commit of a branch; no vendor could find anything by it."""
-    told = {"BUILDKITE": "true", "BUILDKITE_COMMIT": "HEAD", "BUILDKITE_BRANCH": "fix"}
-    build = read_build(told, repository.folder)
+    messages = {"BUILDKITE": "true", "BUILDKITE_COMMIT": "HEAD", "BUILDKITE_BRANCH": "fix"}
+    build = read_build(messages, repository.folder)
     assert (build.sha, build.branch) == (repository.sha, "fix")
 
 
@@ -531,7 +531,7 @@ def test_a_remote_with_a_password_does_not_tell_it(repository: Repository) -> No
 
 
 @pytest.mark.parametrize(
-    ("variables", "told"),
+    ("variables", "messages"),
     [
         (
             {
@@ -580,19 +580,21 @@ def test_a_remote_with_a_password_does_not_tell_it(repository: Repository) -> No
         ({"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "acme/shop"}, (None, None, None, None)),
     ],
 )
-def test_who_let_it_run(variables: dict[str, str], told: tuple[str | None, str | None, str | None, int | None]) -> None:
+def test_who_let_it_run(
+    variables: dict[str, str], messages: tuple[str | None, str | None, str | None, int | None]
+) -> None:
     identity = who(variables)
     assert identity is not None
-    assert (identity.actor, identity.pipeline, identity.job, identity.attempt) == told
+    assert (identity.actor, identity.pipeline, identity.job, identity.attempt) == messages
     assert in_ci(variables)
 
 
 def test_who_let_it_run_can_be_written_down_whatever_bytes_its_name_has() -> None:
     names = ("GITHUB_ACTOR", "GITHUB_JOB", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
-    found = who({"GITHUB_ACTIONS": "true", **dict.fromkeys(names, "caf\udce9")})
-    assert found is not None
-    assert (found.actor, found.job) == ("caf\ufffd", "caf\ufffd")
-    assert found.pipeline == "github: caf\ufffd/caf\ufffd"
+    identity = who({"GITHUB_ACTIONS": "true", **dict.fromkeys(names, "caf\udce9")})
+    assert identity is not None
+    assert (identity.actor, identity.job) == ("caf\ufffd", "caf\ufffd")
+    assert identity.pipeline == "github: caf\ufffd/caf\ufffd"
 
 
 def test_nobody_tells_who_let_it_run_outside_of_a_ci() -> None:

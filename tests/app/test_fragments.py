@@ -36,7 +36,9 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def fragment(path: Path, *ids: str, **keys: str) -> None:
     rest = "".join(f", {key}: {value}" for key, value in keys.items())
-    path.write_text("matrix:\n" + "".join(f"  - {{ id: {each}, test_ids: [t]{rest} }}\n" for each in ids), "utf-8")
+    path.write_text(
+        "matrix:\n" + "".join(f"  - {{ id: {entry_id}, test_ids: [t]{rest} }}\n" for entry_id in ids), "utf-8"
+    )
 
 
 def including(root: Path, *globs: str) -> Path:

@@ -94,9 +94,9 @@ DECLARED = {"A", "B", "C", "D", "E", "F", "STAGING_URL"}
 
 def from_files(*files: Path) -> dict[str, str]:
     """The values of declared variables that env files give."""
-    found = sorted_out(read_env_files(files), DECLARED, {"DOKSI_API_KEY"})
-    assert found.problems == ()
-    return dict(found.values)
+    variables = sorted_out(read_env_files(files), DECLARED, {"DOKSI_API_KEY"})
+    assert variables.problems == ()
+    return dict(variables.values)
 
 
 def wrong_lines(*files: Path) -> list[str]:
@@ -146,11 +146,11 @@ def test_every_line_that_is_no_assignment_is_told_with_its_place_and_without_its
     path = env_file(tmp_path, text, "ci.env")
     also = env_file(tmp_path, "-----BEGIN PSSST-----\n", "other.env")
     lines = wrong_lines(path, also)
-    assert [each.rpartition("/")[2].partition(": ")[0] for each in lines] == [
+    assert [item.rpartition("/")[2].partition(": ")[0] for item in lines] == [
         *(f"ci.env:{line}:1" for line in (2, 5, 6, 7, 8)),
         "other.env:1:1",
     ]
-    assert all(each.endswith("this line is no assignment") for each in lines)
+    assert all(item.endswith("this line is no assignment") for item in lines)
     assert "pssst" not in str(lines).lower()
 
 

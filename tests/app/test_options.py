@@ -35,7 +35,7 @@ def test_what_every_command_knows_stands_before_its_name_or_after(
             assert run(line) == 0, line
             shown = capsys.readouterr().out
             assert f"Usage: qarunner {command} " in shown
-            assert all(each.name in shown for each in options_of(Shown)), line
+            assert all(option.name in shown for option in options_of(Shown)), line
 
 
 WORDS = [
@@ -58,10 +58,10 @@ def test_an_option_that_takes_one_of_some_words_takes_no_other(capsys: pytest.Ca
 
 
 def test_whatever_chooses_a_plan_is_kept_or_said_again() -> None:
-    shown = {each.key for each in (*options_of(Shown), *options_of(PlanOptions)) if not each.name}
-    shown |= {each.key for each in options_of(Shown)} | {"runs_dir"}
-    for each in options_of(PlanOptions):
-        assert each.key in shown or each.recorded != each.permits, each.key
+    shown = {option.key for option in (*options_of(Shown), *options_of(PlanOptions)) if not option.name}
+    shown |= {option.key for option in options_of(Shown)} | {"runs_dir"}
+    for option in options_of(PlanOptions):
+        assert option.key in shown or option.recorded != option.permits, option.key
 
 
 def test_help_names_every_command_with_its_whole_sentence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,7 +78,7 @@ def test_help_names_every_command_with_its_whole_sentence(capsys: pytest.Capture
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_example_of_a_command_is_one(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     example = COMMANDS[command].example
-    known = {name for each in options_of(COMMANDS[command].options) for name in (each.name, each.short)}
+    known = {name for option in options_of(COMMANDS[command].options) for name in (option.name, option.short)}
     assert {word for word in example.split() if word.startswith("-")} <= known
     assert run([command, "--help"]) == 0
     assert f"Example: qarunner {command} {example}" in " ".join(capsys.readouterr().out.split())

@@ -40,8 +40,8 @@ def some(keys: dict[str, SearchStrategy[object]]) -> SearchStrategy[Data]:
     return st.fixed_dictionaries({}, optional=keys)
 
 
-def lists(each: SearchStrategy[object], most: int = 3) -> SearchStrategy[list[object]]:
-    return st.lists(each, min_size=1, max_size=most, unique_by=repr)
+def lists(item: SearchStrategy[object], most: int = 3) -> SearchStrategy[list[object]]:
+    return st.lists(item, min_size=1, max_size=most, unique_by=repr)
 
 
 WORD_LIST = {"format": "list", "default": ["smoke", "login"]}
@@ -235,7 +235,7 @@ def manifests(draw: DrawFn) -> Data:
         st.fixed_dictionaries({"certyn": SETTINGS}, optional=dict.fromkeys(("doksi", "docketqa"), SETTINGS))
     )
     certyn_settings = {**settings["certyn"], "project": "shop"}
-    found: Data = {
+    faults: Data = {
         "version": 1,
         "name": draw(NAMES),
         "env": {
@@ -265,8 +265,8 @@ def manifests(draw: DrawFn) -> Data:
         ),
     }
     if draw(st.booleans()):
-        found["profiles"] = {"nightly": draw(some({"vars": st.just({"host": "n.example"}), "defaults": POLICIES}))}
-    return found
+        faults["profiles"] = {"nightly": draw(some({"vars": st.just({"host": "n.example"}), "defaults": POLICIES}))}
+    return faults
 
 
 BASES: SearchStrategy[Data] = some(

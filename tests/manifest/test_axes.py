@@ -76,11 +76,11 @@ def test_a_row_knows_its_values_and_where_its_keys_were_written() -> None:
 
 
 def test_the_exclude_of_a_variant_replaces_that_of_its_entry() -> None:
-    found = ids(
+    result = ids(
         "  - id: a\n    axes: { n: [1, 2] }\n    exclude: [{ n: 1 }]\n"
         "    variants: { x: {}, y: { exclude: [] }, z: { exclude: [{ n: 2 }] } }"
     )
-    assert found == ["a/x[n=2]", "a/y[n=1]", "a/y[n=2]", "a/z[n=1]"]
+    assert result == ["a/x[n=2]", "a/y[n=1]", "a/y[n=2]", "a/z[n=1]"]
 
 
 def test_an_exclude_without_axes_takes_variants_out() -> None:
@@ -116,10 +116,10 @@ def test_templates_get_values_with_their_type() -> None:
 """
     )
     rows = rendered(subject).rows
-    found = [(row.data["platform"], row.data["options"]) for row in rows]
-    assert found[0] == ("web", {"n": 1, "text": "1!", "next": 6})
-    assert found[2] == ("web", {"n": True, "text": "true!", "next": 6})
-    assert found[4] == ("ios", {"n": 2.5, "text": "2.5!", "next": 6})
+    result = [(row.data["platform"], row.data["options"]) for row in rows]
+    assert result[0] == ("web", {"n": 1, "text": "1!", "next": 6})
+    assert result[2] == ("web", {"n": True, "text": "true!", "next": 6})
+    assert result[4] == ("ios", {"n": 2.5, "text": "2.5!", "next": 6})
     assert entry_of(subject, rows[3], today=DAY).platform is Platform.IOS
     assert entry_of(subject, rows[0], today=DAY).policy.timeout_s == 300
 
@@ -227,13 +227,13 @@ def test_rows_are_counted_once_more_for_each_profile(profiles: int, taken: bool)
 
 
 def test_a_faulty_entry_hides_no_other() -> None:
-    found = examine(
+    loaded = examine(
         "qa-matrix.yml",
         "version: 1\nname: a\n" + HEAD + "  - { id: a, axes: { x: [1, 1.0] } }\n  - { id: b, axes: { x: [2, '2'] } }\n"
         "  - { id: c, axes: { x: [3] } }\n",
     )
-    assert [problem.code for problem in found.problems] == ["E209", Code.AXIS]
-    assert found.sound == frozenset({2})
+    assert [problem.code for problem in loaded.problems] == ["E209", Code.AXIS]
+    assert loaded.sound == frozenset({2})
 
 
 # --- keys of which there is one ---------------------------------------------------------------------------------------
@@ -304,8 +304,8 @@ def test_a_mapping_stands_in_ids_by_its_name_and_include_adds_rows() -> None:
 
 
 def test_needs_read_the_axes_of_their_own_row_and_may_leave_some_open() -> None:
-    found = resolve(expand(manifest(HEAD + FIELDS)))
-    assert found["test[l=de]"] == ("build[os=pixel,l=de]", "build[os=mac,l=en]", "build[os=mac,l=it]")
+    rows = resolve(expand(manifest(HEAD + FIELDS)))
+    assert rows["test[l=de]"] == ("build[os=pixel,l=de]", "build[os=mac,l=en]", "build[os=mac,l=it]")
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,9 @@ def test_values_of_one_axis_have_the_same_fields() -> None:
 def spending(text: str) -> list[str]:
     subject = manifest(text)
     rows = expand(subject)
-    return [str(each.code) for each in check_spending(subject, rows, evaluate(subject, rows, nothing_set(len(rows))))]
+    return [
+        str(problem.code) for problem in check_spending(subject, rows, evaluate(subject, rows, nothing_set(len(rows))))
+    ]
 
 
 WEB = "{{ id: {}, vendor: doksi, platform: web, test_ids: [t], target: {{ web_url: '{}' }}{} }}"
@@ -398,9 +400,9 @@ matrix:
   - {{ id: a, vendor: doksi, test_ids: [t], name: {name} }}
 """)
     rows = expand(subject)
-    found = check_spending(subject, rows, evaluate(subject, rows, nothing_set(1)))
-    named = [each.message.removeprefix("no template reads ").partition(":")[0] for each in found]
-    assert [each.code for each in found] == ["W424"] * len(unread)
+    problems = check_spending(subject, rows, evaluate(subject, rows, nothing_set(1)))
+    named = [problem.message.removeprefix("no template reads ").partition(":")[0] for problem in problems]
+    assert [problem.code for problem in problems] == ["W424"] * len(unread)
     assert named == unread
 
 
@@ -417,13 +419,15 @@ matrix:
 def test_hosts_that_no_vendor_reaches(url: str, host: str | None) -> None:
     subject = manifest(f"env: {{ H: {{}} }}\nmatrix:\n  - {WEB.format('a', url, '')}\n")
     rows = expand(subject)
-    found = check_reach(subject, rows, ())
-    assert [each.message for each in found] == ([f"doksi runs elsewhere, and cannot reach {host}"] if host else [])
+    problems = check_reach(subject, rows, ())
+    assert [problem.message for problem in problems] == (
+        [f"doksi runs elsewhere, and cannot reach {host}"] if host else []
+    )
     assert check_reach(subject, rows, ("doksi",)) == ()
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "messages"),
     [
         ("if: \"{{ git.branch == 'main' }}\"", ["if"]),
         ("allow_failure: \"{{ git.branch != 'main' }}\"", ["allow_failure"]),
@@ -433,9 +437,9 @@ def test_hosts_that_no_vendor_reaches(url: str, host: str | None) -> None:
         ("if: true", []),
     ],
 )
-def test_a_fact_that_the_build_does_not_have_is_warned_of(keys: str, told: list[str]) -> None:
+def test_a_fact_that_the_build_does_not_have_is_warned_of(keys: str, messages: list[str]) -> None:
     subject = manifest(f"matrix:\n  - {{ id: a, vendor: doksi, test_ids: [t], {keys} }}\n")
     git = {"branch": None, "tag": None, "sha": "0" * 40}
-    found = check_facts(subject, expand(subject), git)
-    assert [each.message.partition(":")[0] for each in found] == told
+    problems = check_facts(subject, expand(subject), git)
+    assert [problem.message.partition(":")[0] for problem in problems] == messages
     assert check_facts(subject, expand(subject), {**git, "branch": "main"}) == ()

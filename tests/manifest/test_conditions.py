@@ -81,8 +81,8 @@ def test_no_secret_decides(condition: str) -> None:
         TOP + f"matrix:\n  - {{ id: a, vendor: certyn, category_ids: [c], if: {json.dumps(condition)} }}\n"
     )
     rows = expand(subject)
-    found = check_conditions(subject, rows, evaluate(subject, rows, nothing_set(1)))
-    assert only(found).code == Code.SECRET_CHANGED
+    problems = check_conditions(subject, rows, evaluate(subject, rows, nothing_set(1)))
+    assert only(problems).code == Code.SECRET_CHANGED
 
 
 def test_a_variable_that_is_not_set_is_told_at_the_condition() -> None:

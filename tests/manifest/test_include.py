@@ -53,16 +53,16 @@ def test_the_entries_of_fragments_stand_behind_those_of_the_manifest() -> None:
 
 def test_everything_at_the_top_holds_for_them_and_places_name_their_file() -> None:
     subject = load("qa-matrix.yml", MAIN % "b", files(b=B))
-    own, b, cx = rendered(subject).rows
+    first, b, cx = rendered(subject).rows
     assert (b.data["name"], b.data["vendor"], cx.data["timeout"]) == ("1", "acme", "1h")
-    found = [place_of(subject, row, path) for row in (own, b, cx) for path in ((), ("timeout",), ("name",))]
-    assert [str(place) for place in found] == [
+    places = [place_of(subject, row, path) for row in (first, b, cx) for path in ((), ("timeout",), ("name",))]
+    assert [str(place) for place in places] == [
         *("qa-matrix.yml:7:5", "qa-matrix.yml:4:51", "qa-matrix.yml:7:5"),
         *("b.yml:3:5", "qa-matrix.yml:4:51", "b.yml:4:11"),
         *("b.yml:6:17", "b.yml:6:31", "b.yml:6:17"),
     ]
-    assert subject.document.source_line(found[5]) == '    name: "{{ vars.a }}"'
-    assert subject.document.source_line(found[0]) == "  - id: own"
+    assert subject.document.source_line(places[5]) == '    name: "{{ vars.a }}"'
+    assert subject.document.source_line(places[0]) == "  - id: own"
 
 
 def test_a_manifest_may_hold_no_entry_of_its_own() -> None:
@@ -87,16 +87,16 @@ def test_ids_are_unique_over_all_files() -> None:
 
 
 def test_problems_of_all_files_are_told_at_once() -> None:
-    found = problems(
+    result = problems(
         MAIN % "b, d, absent, bad",
         files(b="matrix:\n  - id: b\n    timeout: soon\n", d="matrix: [\n"),
     )
-    assert [str(problem.place) for problem in found] == [
+    assert [str(problem.place) for problem in result] == [
         *("b.yml:3:14", "d.yml:1:9", "qa-matrix.yml:5:17", "qa-matrix.yml:5:25"),
     ]
-    assert found[2].message == "include: no file matches 'absent'"
-    assert found[3].message == "include: 'bad' is bad"
-    assert found[2].hint
+    assert result[2].message == "include: no file matches 'absent'"
+    assert result[3].message == "include: 'bad' is bad"
+    assert result[2].hint
 
 
 @pytest.mark.parametrize(

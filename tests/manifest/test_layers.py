@@ -38,19 +38,19 @@ def rows(profile: str | None = None) -> dict[str, dict[str, object]]:
 
 
 def test_layers_lie_over_each_other_in_their_order() -> None:
-    found = rows()
-    a = found["a/v"]
+    result = rows()
+    a = result["a/v"]
     assert [a[key] for key in ("vendor", "timeout", "owner", "retries")] == ["acme", "20m", "team-a", {"infra": 2}]
     assert (a["labels"], a["test_ids"]) == (["all", "acme", "smoke", "v"], ["x", "y"])
-    assert (found["b"]["timeout"], found["b"]["paths"], found["b"]["owner"]) == ("5m", ["src"], "team-o")
+    assert (result["b"]["timeout"], result["b"]["paths"], result["b"]["owner"]) == ("5m", ["src"], "team-o")
 
 
 def test_the_vendor_of_a_variant_decides_whose_defaults_hold() -> None:
-    found = rows()["a/w"]
-    assert (found["vendor"], found["timeout"], found["options"]) == ("other", "30m", {"region": "eu"})
-    assert "labels" not in found
-    assert "owner" not in found
-    assert "test_ids" not in found
+    result = rows()["a/w"]
+    assert (result["vendor"], result["timeout"], result["options"]) == ("other", "30m", {"region": "eu"})
+    assert "labels" not in result
+    assert "owner" not in result
+    assert "test_ids" not in result
 
 
 def test_a_profile_changes_single_entries_variants_and_rows_and_those_of_what_it_extends() -> None:
@@ -66,12 +66,12 @@ def test_a_profile_changes_single_entries_variants_and_rows_and_those_of_what_it
 
 def test_every_item_of_a_list_is_found_where_it_was_written() -> None:
     subject = with_profile(manifest(SHOP), "nightly")
-    found = {row.id: row for row in expand(subject)}
-    lines = [place_of(subject, found["a/v"], ("labels", index)).line for index in range(5)]
+    rows = {row.id: row for row in expand(subject)}
+    lines = [place_of(subject, rows["a/v"], ("labels", index)).line for index in range(5)]
     assert lines == [4, 6, 13, 16, 10]
-    assert place_of(subject, found["a/v"], ("test_ids", 0)) == Place("qa-matrix.yml", 14, 16)
-    assert place_of(subject, found["a/v"], ("timeout",)).line == 9
-    assert layer_of(subject, found["a/w"], ("options", "region")) == ("vendors", "other", "defaults")
+    assert place_of(subject, rows["a/v"], ("test_ids", 0)) == Place("qa-matrix.yml", 14, 16)
+    assert place_of(subject, rows["a/v"], ("timeout",)).line == 9
+    assert layer_of(subject, rows["a/w"], ("options", "region")) == ("vendors", "other", "defaults")
 
 
 def test_what_a_null_took_away_is_missed_where_it_stands() -> None:
@@ -85,9 +85,9 @@ def test_what_a_null_took_away_is_missed_where_it_stands() -> None:
 
 
 def test_rows_are_selected_by_owner() -> None:
-    found = expand(manifest(SHOP))
-    assert [row.id for row in select(found, ["owner:team-o"])] == ["b"]
-    assert [row.id for row in select(found, ["!owner:team-*"])] == ["a/w"]
+    rows = expand(manifest(SHOP))
+    assert [row.id for row in select(rows, ["owner:team-o"])] == ["b"]
+    assert [row.id for row in select(rows, ["!owner:team-*"])] == ["a/w"]
 
 
 @pytest.mark.parametrize(
@@ -130,10 +130,10 @@ def test_nothing_can_be_added_to_an_expression() -> None:
 )
 def test_a_profile_extends_one_that_exists_and_not_itself(profiles: str, message: str, hint: str) -> None:
     text = f"version: 1\nprofiles: {{ {profiles} }}\nmatrix: [{{ id: a, vendor: acme, tags: [t] }}]\n"
-    found = examine("qa-matrix.yml", text)
-    problem = found.problems[0]
+    loaded = examine("qa-matrix.yml", text)
+    problem = loaded.problems[0]
     assert (problem.code, problem.message, problem.hint) == (Code.PROFILE, message, hint)
-    assert all(with_profile(found.manifest, name) for name in found.profiles)
+    assert all(with_profile(loaded.manifest, name) for name in loaded.profiles)
 
 
 def test_a_profile_that_changes_no_entry_says_so() -> None:

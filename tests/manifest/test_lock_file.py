@@ -33,5 +33,5 @@ def test_a_damaged_lock_is_one_error_or_another_lock(lock: Lock, data: st.DataOb
     try:
         parse("qa-matrix.lock", text[:at] + data.draw(st.binary(max_size=6)) + text[end:])
     except ManifestError as error:
-        (found,) = error.diagnostics
-        assert (found.code, found.place.file) == (Code.BAD_LOCK, "qa-matrix.lock")
+        (result,) = error.diagnostics
+        assert (result.code, result.place.file) == (Code.BAD_LOCK, "qa-matrix.lock")

@@ -21,7 +21,7 @@ SHOP = """matrix:
 
 def problems(first: str, second: str) -> list[tuple[str, str, str | None]]:
     subject = manifest(SHOP % (first, second))
-    return [(str(each.place), each.message, each.hint) for each in check_needs(subject, expand(subject))]
+    return [(str(problem.place), problem.message, problem.hint) for problem in check_needs(subject, expand(subject))]
 
 
 def test_an_entry_stands_for_all_of_its_rows() -> None:

@@ -91,9 +91,9 @@ def test_a_hostile_glob_takes_no_time() -> None:
 )
 def test_a_glob_that_a_later_one_takes_out_wholly_is_a_warning(paths: str, taken: bool) -> None:  # noqa: FBT001
     subject = manifest(rows_of(paths))
-    found = check_paths(subject, expand(subject), [*FILES, "src/a.md"])
-    assert [problem.code for problem in found] == [Code.NO_FILE] * taken
-    assert all("takes out all that" in problem.message for problem in found)
+    problems = check_paths(subject, expand(subject), [*FILES, "src/a.md"])
+    assert [problem.code for problem in problems] == [Code.NO_FILE] * taken
+    assert all("takes out all that" in problem.message for problem in problems)
 
 
 def rows_of(paths: str) -> str:
@@ -105,12 +105,12 @@ def test_a_glob_that_means_no_file_is_a_warning_at_its_place() -> None:
     rows = expand(subject)
     assert check_rows(subject, rows) == ()
     assert patterns_of(rows[0]) == ("src/**", "scr/**", "!docs/b.md")
-    found = check_paths(subject, rows, FILES)
-    assert [(each.severity, each.code, str(each.place)) for each in found] == [
+    problems = check_paths(subject, rows, FILES)
+    assert [(problem.severity, problem.code, str(problem.place)) for problem in problems] == [
         (Severity.WARNING, Code.NO_FILE, "qa-matrix.yml:4:67"),
         (Severity.WARNING, Code.NO_FILE, "qa-matrix.yml:4:77"),
     ]
-    assert found[0].message == "paths: 'scr/**' matches no file of the repository"
+    assert problems[0].message == "paths: 'scr/**' matches no file of the repository"
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,8 @@ def test_retries_have_defaults_one_by_one() -> None:
         "  - { id: a, vendor: certyn, category_ids: [c] }\n"
         '  - { id: b, vendor: certyn, category_ids: [c], retries: { failed: "{{ vars.n }}" } }\n'
     )
-    found = [entry_of(subject, row, today=TODAY).policy.retries for row in rendered(subject).rows]
-    assert found == [Retries(failed=0, infra=0), Retries(failed=3, infra=0)]
+    result = [entry_of(subject, row, today=TODAY).policy.retries for row in rendered(subject).rows]
+    assert result == [Retries(failed=0, infra=0), Retries(failed=3, infra=0)]
     plain = manifest(ENTRY % "name: x")
     assert entry_of(plain, expand(plain)[0], today=TODAY).policy.retries == Retries(failed=0, infra=1)
 
@@ -61,9 +61,9 @@ def test_a_quarantine_holds_before_its_day(until: str, holds: bool) -> None:  # 
     ],
 )
 def test_people_are_told_a_week_before_and_afterwards(until: str, message: str) -> None:
-    found = quarantined(until)
-    assert found.errors == ()
-    warning = only(found.warnings)
+    results = quarantined(until)
+    assert results.errors == ()
+    warning = only(results.warnings)
     assert (warning.severity, warning.code, warning.message) == (Severity.WARNING, Code.QUARANTINE_ENDS, message)
     assert warning.place.line == 4
     assert warning.source is not None
@@ -76,9 +76,9 @@ def test_nobody_is_told_earlier() -> None:
 
 @pytest.mark.parametrize("until", ["2026-02-30", "2026-13-01", "0000-01-01"])
 def test_a_day_that_does_not_exist_is_an_error(until: str) -> None:
-    found = quarantined(until)
-    assert only(found.errors).code == Code.NO_DAY
-    assert found.warnings == ()
+    results = quarantined(until)
+    assert only(results.errors).code == Code.NO_DAY
+    assert results.warnings == ()
 
 
 def test_more_quarantines_than_allowed_are_an_error_that_names_them() -> None:
@@ -89,13 +89,13 @@ def test_more_quarantines_than_allowed_are_an_error_that_names_them() -> None:
     for limit, wanted in ((2, None), (1, "2 entries are in quarantine, at most 1 may be: a, c")):
         subject = manifest(f"gate: {{ max_quarantined: {limit} }}\nmatrix:\n{entries}")
         errors = check_quarantines(subject, expand(subject), TODAY).errors
-        assert [each.message for each in errors] == ([wanted] if wanted else [])
-        assert [(str(place), text) for each in errors for place, text in each.related] == (
+        assert [problem.message for problem in errors] == ([wanted] if wanted else [])
+        assert [(str(place), text) for problem in errors for place, text in problem.related] == (
             [("qa-matrix.yml:5:49", "a is in quarantine"), ("qa-matrix.yml:7:49", "c is in quarantine")]
             if wanted
             else []
         )
-        assert all(str(each.place) == "qa-matrix.yml:3:26" for each in errors)
+        assert all(str(problem.place) == "qa-matrix.yml:3:26" for problem in errors)
 
 
 def test_all_of_a_quarantine_is_required_wherever_it_comes_from() -> None:

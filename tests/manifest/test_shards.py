@@ -30,21 +30,21 @@ def test_every_row_is_in_one_shard_with_what_it_needs_in_whatever_order(
     matrix: tuple[dict[str, float], dict[str, list[str]]], count: int, chance: random.Random
 ) -> None:
     weight, needs = matrix
-    found = split(weight, needs, count)
-    assert set(found) == set(weight)
-    assert all(1 <= shard <= count for shard in found.values())
-    assert all(found[row] == found[need] for row in weight for need in needs[row] if need in weight)
+    shards = split(weight, needs, count)
+    assert set(shards) == set(weight)
+    assert all(1 <= shard <= count for shard in shards.values())
+    assert all(shards[row] == shards[need] for row in weight for need in needs[row] if need in weight)
     shuffled = list(weight)
     chance.shuffle(shuffled)
     again = split({row: weight[row] for row in shuffled}, needs, count)
-    assert again == found
-    assert fingerprint(again) == fingerprint(found)
+    assert again == shards
+    assert fingerprint(again) == fingerprint(shards)
 
 
 def test_shards_are_even() -> None:
     weight = {f"e{number}": float(number % 7 + 1) for number in range(200)}
-    found = split(weight, {}, 4)
-    loads = [sum(weight[row] for row in weight if found[row] == shard) for shard in range(1, 5)]
+    shards = split(weight, {}, 4)
+    loads = [sum(weight[row] for row in weight if shards[row] == shard) for shard in range(1, 5)]
     assert max(loads) - min(loads) <= 7
 
 

@@ -42,9 +42,9 @@ from tests.matrices import manifest, only, refusal, rendered, values
     ],
 )
 def test_what_is_no_host_is_refused(url: str, said: str) -> None:
-    found = misfit(url)
-    assert found is not None
-    assert found[0] == said
+    reason = misfit(url)
+    assert reason is not None
+    assert reason[0] == said
     entry = (
         f"matrix: [{{ id: a, vendor: doksi, platform: web, target: {{ web_url: {json.dumps(url)} }}, test_ids: [t] }}]"
     )

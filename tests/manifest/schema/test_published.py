@@ -39,15 +39,15 @@ def keywords(node: object) -> set[str]:
     """Every keyword of a schema, and of none of the values in it."""
     if not isinstance(node, dict):
         return set()
-    found = set(node)
+    names = set(node)
     for key, value in node.items():
         if key in {"properties", "patternProperties", "$defs"}:
-            found |= {each for child in value.values() for each in keywords(child)}
+            names |= {keyword for child in value.values() for keyword in keywords(child)}
         elif isinstance(value, list) and key in {"allOf", "anyOf", "oneOf"}:
-            found |= {each for child in value for each in keywords(child)}
+            names |= {keyword for child in value for keyword in keywords(child)}
         elif key not in {"examples", "default", "const", "defaultSnippets"}:
-            found |= keywords(value)
-    return found
+            names |= keywords(value)
+    return names
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -65,9 +65,9 @@ def test_they_agree_on_every_case() -> None:
         except ManifestError:
             continue
         valid = not schema.faults(data)
-        assert {name: each.is_valid(data) for name, each in VALIDATORS.items()} == dict.fromkeys(VALIDATORS, valid), (
-            case
-        )
+        assert {name: validator.is_valid(data) for name, validator in VALIDATORS.items()} == dict.fromkeys(
+            VALIDATORS, valid
+        ), case
 
 
 @given(st.randoms(use_true_random=False))
@@ -76,4 +76,6 @@ def test_it_agrees_on_mangled_data(chance: random.Random) -> None:
     for _ in range(chance.randint(1, 4)):
         mangle(data, chance)
     valid = not schema.faults(data)
-    assert {name: each.is_valid(data) for name, each in VALIDATORS.items()} == dict.fromkeys(VALIDATORS, valid)
+    assert {name: validator.is_valid(data) for name, validator in VALIDATORS.items()} == dict.fromkeys(
+        VALIDATORS, valid
+    )

@@ -59,22 +59,22 @@ def shown(diagnostic: Diagnostic) -> str:
 
 @pytest.mark.parametrize("case", CASES)
 def test_golden(case: str, golden: Callable[[Path, str], None]) -> None:
-    found = problems((ROOT / case / "qa-matrix.yml").read_bytes())
-    golden(ROOT / case / "errors.txt", "\n".join(map(shown, found)))
-    assert case.startswith("valid-") == (not found)
-    assert not {each.code for each in found} - FAULT_CODES
+    result = problems((ROOT / case / "qa-matrix.yml").read_bytes())
+    golden(ROOT / case / "errors.txt", "\n".join(map(shown, result)))
+    assert case.startswith("valid-") == (not result)
+    assert not {problem.code for problem in result} - FAULT_CODES
 
 
 def test_every_code_has_a_case() -> None:
-    told = {each.code for case in CASES for each in problems((ROOT / case / "qa-matrix.yml").read_bytes())}
-    assert FAULT_CODES - told == {fault_codes.TOO_LARGE, fault_codes.OTHER}
+    messages = {problem.code for case in CASES for problem in problems((ROOT / case / "qa-matrix.yml").read_bytes())}
+    assert FAULT_CODES - messages == {fault_codes.TOO_LARGE, fault_codes.OTHER}
 
 
 def test_every_refusal_has_a_case() -> None:
-    told = "\n".join((ROOT / case / "errors.txt").read_text(encoding="utf-8") for case in CASES)
+    messages = "\n".join((ROOT / case / "errors.txt").read_text(encoding="utf-8") for case in CASES)
     wanted = re.findall(r'"errorMessage": ("(?:[^"\\]|\\.)*")', schema.text())
     assert wanted
-    assert [message for message in map(json.loads, wanted) if message not in told] == []
+    assert [message for message in map(json.loads, wanted) if message not in messages] == []
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
@@ -110,11 +110,11 @@ def test_an_id_may_be_a_secret_that_only_the_request_reveals() -> None:
 
 
 def test_certyn_can_do_with_an_instruction() -> None:
-    told: dict[str, object] = {"id": "a", "vendor": "certyn", "options": {"instruction": "Buy a book"}}
-    assert schema.faults(told, part="row") == ()
-    assert schema.faults({**told, "tags": ["a"]}, part="row") == ()
-    assert schema.faults({**told, "tags": ["a"], "category_ids": ["b"]}, part="row")
-    assert schema.faults({**told, "vendor": "plug"}, part="row")
+    messages: dict[str, object] = {"id": "a", "vendor": "certyn", "options": {"instruction": "Buy a book"}}
+    assert schema.faults(messages, part="row") == ()
+    assert schema.faults({**messages, "tags": ["a"]}, part="row") == ()
+    assert schema.faults({**messages, "tags": ["a"], "category_ids": ["b"]}, part="row")
+    assert schema.faults({**messages, "vendor": "plug"}, part="row")
 
 
 def test_rendered_rows_are_not_excused_by_braces() -> None:
@@ -149,8 +149,8 @@ def test_the_wrong_type_of_a_part_is_one_problem() -> None:
 
 def test_places_are_right_among_many_entries() -> None:
     entries = [f"  - {{ id: e{index}, platform: {'webb' if index in {3, 70} else 'web'} }}\n" for index in range(100)]
-    found = problems("version: 1\nname: many\nmatrix:\n" + "".join(entries))
-    assert [each.place.line for each in found] == [7, 74]
+    result = problems("version: 1\nname: many\nmatrix:\n" + "".join(entries))
+    assert [problem.place.line for problem in result] == [7, 74]
 
 
 def test_one_problem_among_many_entries_costs_little() -> None:
@@ -231,7 +231,7 @@ def routes(data: object, route: Route = ()) -> Iterator[Route]:
 
 def mangle(data: dict[str, object], chance: random.Random) -> None:
     """Replaces, removes or adds something somewhere."""
-    route = chance.choice([each for each in routes(data) if each])
+    route = chance.choice([item for item in routes(data) if item])
     parent: dict[object, object] = data  # type: ignore[assignment]
     for step in route[:-1]:
         parent = parent[step]  # type: ignore[assignment]
@@ -278,10 +278,10 @@ def test_mangled_text_gives_problems_with_places(chance: random.Random) -> None:
     for _ in range(chance.randint(1, 4)):
         start = chance.randrange(len(text))
         text = text[:start] + chance.choice(TOKENS) + text[start + chance.choice((0, 0, 1, 2, 5, 20)) :]
-    for each in problems(text):
-        assert each.place.line >= 1
-        assert each.source is None or each.place.column <= len(each.source) + 1
-        assert "not valid YAML" not in each.message
+    for problem in problems(text):
+        assert problem.place.line >= 1
+        assert problem.source is None or problem.place.column <= len(problem.source) + 1
+        assert "not valid YAML" not in problem.message
 
 
 @given(st.text(alphabet=st.sampled_from("ab:-?&*!|>'\"%@`{}[],#\t\n \\.~<0\r\ufeff\x85"), max_size=40))

@@ -77,7 +77,7 @@ def test_an_installed_package_has_it_inside(tmp_path: Path) -> None:
 
 
 def test_every_key_is_explained() -> None:
-    parts = [SCHEMA, *(each for name, each in DEFINITIONS.items() if not name.endswith(NO_KEYS))]
+    parts = [SCHEMA, *(definition for name, definition in DEFINITIONS.items() if not name.endswith(NO_KEYS))]
     for part in parts:
         for key, value in part.get("properties", {}).items():
             assert described(value) or "not" in value or key == "variants", key
@@ -89,30 +89,30 @@ def resolved(node: dict[str, object]) -> dict[str, object]:
     reference = node.get("$ref")
     if not isinstance(reference, str):
         return node
-    found: dict[str, object] = SCHEMA
+    result: dict[str, object] = SCHEMA
     for step in reference.removeprefix("#/").split("/"):
-        found = cast("dict[str, object]", found[step])
-    return {**resolved(found), **node}
+        result = cast("dict[str, object]", result[step])
+    return {**resolved(result), **node}
 
 
 def test_every_key_has_an_example_that_is_valid() -> None:
-    parts = {name: each for name, each in DEFINITIONS.items() if not name.endswith((*NO_KEYS, "row"))}
+    parts = {name: definition for name, definition in DEFINITIONS.items() if not name.endswith((*NO_KEYS, "row"))}
     for name, part in {"": SCHEMA, **parts}.items():
         for key, node in part.get("properties", {}).items():
-            found = resolved(node)
-            if "not" in found or not described(node) or key in {"version", "matrix"}:
+            result = resolved(node)
+            if "not" in result or not described(node) or key in {"version", "matrix"}:
                 continue
-            examples = cast("list[object]", found.get("examples", []))
+            examples = cast("list[object]", result.get("examples", []))
             assert examples, f"{name}.{key} needs an example"
-            validator = Draft202012Validator(SCHEMA).evolve(schema=found)
-            for value in [*examples, *([found["default"]] if "default" in found else [])]:
+            validator = Draft202012Validator(SCHEMA).evolve(schema=result)
+            for value in [*examples, *([result["default"]] if "default" in result else [])]:
                 assert validator.is_valid(value), f"{name}.{key}: {value}"
 
 
 def test_values_of_a_closed_set_are_explained() -> None:
     for node in subschemas(SCHEMA):
-        told = node.get("markdownEnumDescriptions")
-        assert told is None or len(cast("list[str]", told)) == len(cast("list[str]", node["enum"]))
+        messages = node.get("markdownEnumDescriptions")
+        assert messages is None or len(cast("list[str]", messages)) == len(cast("list[str]", node["enum"]))
     for path in (("vendor", "anyOf", 0), ("platform", "anyOf", 0), ("variable", "properties", "format")):
         assert "markdownEnumDescriptions" in cast("dict[str, object]", at(*path)), path
 

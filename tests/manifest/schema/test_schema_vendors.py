@@ -168,7 +168,7 @@ def rows(vendor: str) -> Iterator[dict[str, object]]:
     if vendor == "docketqa":
         options += [{"app_id": 7, "set_current": consent} for consent in (True, False)]
     if vendor == "testerarmy":
-        options += [{**each, "pull_request": True} for each in options] + [{"pull_request": False}]
+        options += [{**item, "pull_request": True} for item in options] + [{"pull_request": False}]
     for platform, aim, selection, option in product((None, *Platform), targets, selections, options):
         on: dict[str, object] = {} if platform is None else {"platform": platform.value}
         more: dict[str, object] = {"options": option} if option else {}
@@ -194,8 +194,13 @@ def judged(vendor: str) -> list[tuple[dict[str, object], tuple[SchemaError, ...]
 def test_only_what_is_missing_is_left_to_the_adapter(vendor: str) -> None:
     for data, faults in judged(vendor):
         if not faults:
-            told = [each.message for each in complaints(vendor, data) if not MISSING.search(each.message)]
-            assert not told or ("goes with" in told[0] and not {"target", "platform"} <= set(data)), (data, told)
+            messages = [
+                complaint.message for complaint in complaints(vendor, data) if not MISSING.search(complaint.message)
+            ]
+            assert not messages or ("goes with" in messages[0] and not {"target", "platform"} <= set(data)), (
+                data,
+                messages,
+            )
 
 
 # --- defaults, entries and variants -----------------------------------------------------------------------------------
@@ -227,18 +232,18 @@ def test_nothing_is_marked_that_no_row_is_refused_for(
 ) -> None:
     whole = {"id": "a", **entry}
     if variants:
-        whole["variants"] = {f"v{number}": each for number, each in enumerate(variants)}
-    found = schema.faults({"version": 1, "name": "x", "defaults": defaults, "matrix": [whole]})
+        whole["variants"] = {f"v{number}": variant for number, variant in enumerate(variants)}
+    faults = schema.faults({"version": 1, "name": "x", "defaults": defaults, "matrix": [whole]})
     expanded = list(merged(defaults, whole))
     assume(all(len(cast("dict[str, object]", data.get("target", {}))) < 2 for _, data in expanded))
-    told = [(at, fault) for at, data in expanded for fault in schema.faults(data, part="row")]
-    refused = {at for at, _ in told}
-    for fault in found:
+    messages = [(at, fault) for at, data in expanded for fault in schema.faults(data, part="row")]
+    refused = {at for at, _ in messages}
+    for fault in faults:
         path = fault.path[2:]
         if fault.code == fault_codes.CAPABILITY and path != ("platform",):
             # A row tells the first of its reasons alone: which one it is may differ from the file's.
             of_variant = path[:2] if path[:1] == ("variants",) else None
-            assert of_variant in refused if of_variant else refused, (fault, told)
+            assert of_variant in refused if of_variant else refused, (fault, messages)
 
 
 # --- the examples -----------------------------------------------------------------------------------------------------

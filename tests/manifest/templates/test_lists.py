@@ -108,31 +108,31 @@ def test_a_list_in_a_condition_and_in_filters() -> None:
 def test_what_stands_in_the_wrong_place_is_said_without_a_value(keys: dict[str, str], code: Code, said: str) -> None:
     tags = keys.pop("tags", "[a]")
     subject = manifest(tagged(tags, **keys))
-    found = only(evaluate(subject, expand(subject), nothing_set(1)).problems)
-    assert found.code == code
-    assert said in f"{found.message} {found.hint}"
-    assert found.place.line == 8
-    given = values({"TAGS": "smoke", "WORD": "w", "TOKEN": "s3cr3t-t0ken"}, "TOKEN@certyn")
-    assert found in evaluate(subject, expand(subject), given, later=False).problems
+    problem = only(evaluate(subject, expand(subject), nothing_set(1)).problems)
+    assert problem.code == code
+    assert said in f"{problem.message} {problem.hint}"
+    assert problem.place.line == 8
+    inputs = values({"TAGS": "smoke", "WORD": "w", "TOKEN": "s3cr3t-t0ken"}, "TOKEN@certyn")
+    assert problem in evaluate(subject, expand(subject), inputs, later=False).problems
 
 
 def test_the_items_of_a_whole_list_are_no_templates() -> None:
     subject = manifest(tagged('"{{ vars.open }}"'))
-    found = only(check_templates(subject, expand(subject)))
-    assert (found.code, found.place.line, found.place.column) == (Code.NO_TEMPLATE_HERE, 5, 32)
-    assert found.related[0][0].line == 8
+    problem = only(check_templates(subject, expand(subject)))
+    assert (problem.code, problem.place.line, problem.place.column) == (Code.NO_TEMPLATE_HERE, 5, 32)
+    assert problem.related[0][0].line == 8
     assert tags_of('["{{ vars.open[1] }}"]', WORD="w") == ["w"], "one of its items can be one"
 
 
-@pytest.mark.parametrize("given", ["a,{{ env.WORD }}", '["{% raw %}"]', '["\\u007b{ x }}"]'])
-def test_an_item_from_outside_is_no_template(given: str) -> None:
-    found = only(refusal(lambda: tags_of('"{{ env.TAGS }}"', TAGS=given)))
-    assert found.code == Code.BAD_VALUE
-    assert "literal" in found.message
+@pytest.mark.parametrize("inputs", ["a,{{ env.WORD }}", '["{% raw %}"]', '["\\u007b{ x }}"]'])
+def test_an_item_from_outside_is_no_template(inputs: str) -> None:
+    problem = only(refusal(lambda: tags_of('"{{ env.TAGS }}"', TAGS=inputs)))
+    assert problem.code == Code.BAD_VALUE
+    assert "literal" in problem.message
 
 
 @pytest.mark.parametrize(
-    ("given", "code"),
+    ("inputs", "code"),
     [
         ('["\\ud800"]', Code.BAD_VALUE),
         ('["\\u27e6secret:TOKEN\\u27e7"]', Code.RESERVED),
@@ -140,24 +140,24 @@ def test_an_item_from_outside_is_no_template(given: str) -> None:
         (f"[{'1,' * 40_000}1]", Code.TOO_MUCH),
     ],
 )
-def test_an_item_is_looked_at_like_a_text(given: str, code: Code) -> None:
-    assert only(refusal(lambda: tags_of('"{{ env.TAGS }}"', TAGS=given))).code == code
+def test_an_item_is_looked_at_like_a_text(inputs: str, code: Code) -> None:
+    assert only(refusal(lambda: tags_of('"{{ env.TAGS }}"', TAGS=inputs))).code == code
 
 
 @pytest.mark.parametrize(
-    ("given", "code", "said"),
+    ("inputs", "code", "said"),
     [
         ("", codes.WRONG_SIZE, "an empty list"),
         ("a,a", codes.REPEATED, "twice"),
         ("[1]", codes.WRONG_TYPE, "got the number 1"),
     ],
 )
-def test_a_list_is_checked_as_if_it_stood_there(given: str, code: str, said: str) -> None:
+def test_a_list_is_checked_as_if_it_stood_there(inputs: str, code: str, said: str) -> None:
     subject = manifest(tagged('"{{ env.TAGS }}"'))
-    found = only(refusal(lambda: rendered(subject, Values(overrides={"TAGS": given}))))
-    assert (found.code, found.place) == (code, Place("qa-matrix.yml", 8, 36))
-    assert said in found.message
-    assert "it is the value of {{ env.TAGS }}" in str(found.hint)
+    problem = only(refusal(lambda: rendered(subject, Values(overrides={"TAGS": inputs}))))
+    assert (problem.code, problem.place) == (code, Place("qa-matrix.yml", 8, 36))
+    assert said in problem.message
+    assert "it is the value of {{ env.TAGS }}" in str(problem.hint)
 
 
 def test_a_default_that_does_not_fit_is_found_without_a_value() -> None:
@@ -178,9 +178,9 @@ def test_what_var_gives_takes_the_place_of_a_list() -> None:
 @pytest.mark.parametrize("name", ["WORD", "word"])
 def test_a_list_of_a_file_is_no_text(name: str) -> None:
     subject = manifest(tagged("[a]"))
-    given = Values(overrides={name: '["a"]'}, lists=frozenset({name}), places={name: Place("v.yml", 1, 7)})
-    found = only(refusal(lambda: rendered(subject, given)))
-    assert (found.code, found.place.file) == (Code.BAD_VALUE, "v.yml")
+    inputs = Values(overrides={name: '["a"]'}, lists=frozenset({name}), places={name: Place("v.yml", 1, 7)})
+    problem = only(refusal(lambda: rendered(subject, inputs)))
+    assert (problem.code, problem.place.file) == (Code.BAD_VALUE, "v.yml")
 
 
 def test_long_lists_in_many_rows_cost_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,8 +192,8 @@ def test_long_lists_in_many_rows_cost_steps(monkeypatch: pytest.MonkeyPatch) -> 
         f"matrix:\n  - {{ id: a, vendor: certyn, tags: '{{{{ vars.all }}}}', axes: {{ n: [{axes}] }} }}\n"
     )
     rows = expand(subject)
-    found = evaluate(subject, rows, nothing_set(len(rows))).problems
-    assert only(found).code == Code.TOO_MUCH
+    problems = evaluate(subject, rows, nothing_set(len(rows))).problems
+    assert only(problems).code == Code.TOO_MUCH
 
 
 # --- quarantine and allow_failure by expression -----------------------------------------------------------------------
@@ -231,15 +231,15 @@ def test_a_quarantine_is_a_mapping_of_vars_or_false() -> None:
 )
 def test_the_day_of_a_quarantine_stays_literal(text: str, code: str) -> None:
     loaded = examine("qa-matrix.yml", "version: 1\n" + FLAKY % (text, "{{ vars.flaky }}"))
-    found = evaluate(loaded.manifest, expand(loaded.manifest), replace(values({"DAY": "2099-01-01"}), git=GIT))
-    assert code in {each.code for each in (*loaded.problems, *found.problems)}
+    rows = evaluate(loaded.manifest, expand(loaded.manifest), replace(values({"DAY": "2099-01-01"}), git=GIT))
+    assert code in {problem.code for problem in (*loaded.problems, *rows.problems)}
 
 
 def test_quarantines_by_expression_are_counted_as_far_as_they_are_known() -> None:
     subject = manifest(FLAKY % (BY_BRANCH, "{{ vars.flaky }}"))
     rows, today = expand(subject), date(2029, 12, 30)
     known = with_known(subject, rows, replace(values({}), git=GIT), "quarantine")
-    assert [each.code for each in check_quarantines(subject, known, today).errors] == [Code.QUARANTINED]
+    assert [problem.code for problem in check_quarantines(subject, known, today).errors] == [Code.QUARANTINED]
     unknown = check_quarantines(subject, evaluate(subject, rows, nothing_set(2)).rows, today)
     assert unknown.errors == ()
-    assert [each.code for each in unknown.warnings] == [Code.QUARANTINE_ENDS]
+    assert [problem.code for problem in unknown.warnings] == [Code.QUARANTINE_ENDS]

@@ -87,7 +87,7 @@ def test_the_longest_text_that_is_taken_does_not_take_long(pattern: str) -> None
 @given(st.text(alphabet="ab()[]|*+?{},1\\d.^$", max_size=14), st.text(alphabet="ab1", max_size=30))
 def test_any_pattern_ends_soon(pattern: str, text: str) -> None:
     try:
-        found = compile_pattern(pattern).full_match(text, Steps())
+        matches = compile_pattern(pattern).full_match(text, Steps())
     except Refused:
         return
-    assert found == (re.fullmatch(pattern, text) is not None)
+    assert matches == (re.fullmatch(pattern, text) is not None)

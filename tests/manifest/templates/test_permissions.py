@@ -74,10 +74,10 @@ def test_a_bound_secret_goes_to_its_host(url: str) -> None:
     ],
 )
 def test_a_bound_secret_goes_nowhere_else(url: str) -> None:
-    found = refusal(lambda: render(url))
-    assert {problem.code for problem in found} == {Code.ELSEWHERE}
-    assert {problem.place.line for problem in found} == {11}
-    assert not any(value in str(problem) for problem in found for value in ("s3cr3t", "evil.example/"))
+    problems = refusal(lambda: render(url))
+    assert {problem.code for problem in problems} == {Code.ELSEWHERE}
+    assert {problem.place.line for problem in problems} == {11}
+    assert not any(value in str(problem) for problem in problems for value in ("s3cr3t", "evil.example/"))
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_a_bound_secret_goes_nowhere_else(url: str) -> None:
 )
 def test_a_bound_secret_stands_in_urls_of_targets_alone(line: str) -> None:
     subject = manifest(HEAD.replace("doksi", "acme") + f"    {line}\n")
-    found = refusal(lambda: rendered(subject, values(ENV, *BOUND)))
-    assert Code.ELSEWHERE in {problem.code for problem in found}
+    problems = refusal(lambda: rendered(subject, values(ENV, *BOUND)))
+    assert Code.ELSEWHERE in {problem.code for problem in problems}
 
 
 def test_nor_in_settings_of_vendors() -> None:
@@ -109,8 +109,8 @@ def test_a_host_that_is_none_is_one_problem(url: str) -> None:
 
 def test_a_bare_name_allows_no_secret() -> None:
     for words in (frozenset({"TOKEN"}), frozenset({"TOKEN", "TOKEN@other.example.com"})):
-        found = refusal(lambda words=words: render("https://evil.example/{{ env.TOKEN }}", words))  # type: ignore[misc]
-        assert {problem.code for problem in found} <= {Code.NOT_ALLOWED, Code.ELSEWHERE}
+        problems = refusal(lambda words=words: render("https://evil.example/{{ env.TOKEN }}", words))  # type: ignore[misc]
+        assert {problem.code for problem in problems} <= {Code.NOT_ALLOWED, Code.ELSEWHERE}
 
 
 @pytest.mark.parametrize("line", ["name: '{{ env.TOKEN }}'", "labels: ['{{ env.TOKEN }}']"])

@@ -170,7 +170,7 @@ def test_any_text_gives_a_value_or_a_problem_and_never_shows_a_secret(text: str)
     try:
         value = name_of(text + " ", TOP, KEY="pssst-secret")
     except ManifestError as error:
-        value = " ".join(f"{each.message} {each.hint}" for each in error.diagnostics)
+        value = " ".join(f"{problem.message} {problem.hint}" for problem in error.diagnostics)
     assert "pssst" not in str(value)
 
 

@@ -121,7 +121,7 @@ matrix:
     options: { a: [{ "{{ x }}": 1 }] }
 """)
     problems = check_templates(subject, expand(subject))
-    assert [(each.code, each.place.line) for each in problems] == [
+    assert [(problem.code, problem.place.line) for problem in problems] == [
         (Code.NO_TEMPLATE_HERE, 4),
         (Code.NO_TEMPLATE_HERE, 9),
     ]
@@ -295,8 +295,8 @@ def test_jinja2_is_imported_only_for_more_than_names() -> None:
 @pytest.mark.parametrize("text", ['"{{ git.sha }}"', r'"\u007b{ git.sha }}"', '"{{ git.sha\n      }}"'])
 def test_templates_are_found_however_they_are_written(text: str) -> None:
     file = f"version: 1\nname: shop\nmatrix:\n  - {{ id: a, vendor: doksi, test_ids: [x], name: {text} }}\n"
-    for given in (file, file.encode()):
-        done = rendered(load("qa-matrix.yml", given), Values(git={"sha": "0123"}))
+    for inputs in (file, file.encode()):
+        done = rendered(load("qa-matrix.yml", inputs), Values(git={"sha": "0123"}))
         assert done.rows[0].data["name"] == "0123"
 
 
@@ -329,6 +329,6 @@ def test_numbers_are_text_where_only_text_can_stand() -> None:
 
 def test_a_section_that_is_a_template_is_a_problem_and_no_crash() -> None:
     for section in ("env", "vars", "vendors", "defaults", "profiles", "gate"):
-        found = examine("qa-matrix.yml", f"version: 1\nname: a\n{section}: '{{{{ x }}}}'\nmatrix: [{{ id: a }}]\n")
-        assert {problem.place.line for problem in found.problems} == {3}
-        assert all(problem.place.line == 3 for problem in check_templates(found.manifest, ()))
+        loaded = examine("qa-matrix.yml", f"version: 1\nname: a\n{section}: '{{{{ x }}}}'\nmatrix: [{{ id: a }}]\n")
+        assert {problem.place.line for problem in loaded.problems} == {3}
+        assert all(problem.place.line == 3 for problem in check_templates(loaded.manifest, ()))

@@ -37,13 +37,13 @@ def test_the_first_source_that_has_a_value_wins(first: int) -> None:
     there = SOURCES[first:]
     subject = named("{{ env.A }}", "env: { A: { default: default } }")
     env = {name.partition(",")[0]: name for name in there if "A" in name}
-    given = Values(
+    inputs = Values(
         env=env,
         names=Names(("A",)),
         files={"A": "files"} if "files" in there else {},
         overrides={"A": "overrides"} if "overrides" in there else {},
     )
-    assert rendered(subject, given).rows[0].data["name"] == there[0]
+    assert rendered(subject, inputs).rows[0].data["name"] == there[0]
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,9 @@ env: { A: { default: old }, B: { default: b }, FLAG: { format: boolean, default:
 vars: { a: "<{{ env.A }}>", b: "<{{ env.B }}>", c: here, bb: same }
 """,
     )
-    given = values({"SECRET": "s3cr3t-value"}, "SECRET@doksi")
+    inputs = values({"SECRET": "s3cr3t-value"}, "SECRET@doksi")
     overrides = {"A": "new", "c": "other", "bb": "other", "FLAG": "true"}
-    assert rendered(subject, replace(given, overrides=overrides)).rows[0].data["name"] == name
+    assert rendered(subject, replace(inputs, overrides=overrides)).rows[0].data["name"] == name
 
 
 @pytest.mark.parametrize("empty", [{"A": ""}, {"QARUNNER_VAR_A": ""}])
@@ -81,10 +81,10 @@ def test_an_empty_variable_of_the_environment_is_not_set(empty: dict[str, str]) 
     assert rendered(subject, values(empty)).rows[0].data["name"] == "<d>"
 
 
-@pytest.mark.parametrize("given", [Values(overrides={"A": ""}), Values(files={"A": ""})])
-def test_an_empty_value_that_somebody_gives_is_a_value(given: Values) -> None:
+@pytest.mark.parametrize("inputs", [Values(overrides={"A": ""}), Values(files={"A": ""})])
+def test_an_empty_value_that_somebody_gives_is_a_value(inputs: Values) -> None:
     subject = named("<{{ env.A }}>", "env: { A: { default: d } }")
-    assert rendered(subject, given).rows[0].data["name"] == "<>"
+    assert rendered(subject, inputs).rows[0].data["name"] == "<>"
 
 
 def test_an_empty_default_is_a_default() -> None:
@@ -107,18 +107,18 @@ def test_a_variable_that_nobody_names_is_not_read(default: str | None) -> None:
 
 def test_what_the_pipeline_gives_permits_that_value_alone() -> None:
     subject = named("{{ env.A }}", "env: { A: {} }")
-    for given in (
+    for inputs in (
         Values(env={"A": "not meant"}, overrides={"A": "meant"}),
         Values(env={"A": "not meant"}, files={"A": "meant"}),
         Values(env={"A": "not meant", "QARUNNER_VAR_A": "meant"}),
     ):
-        assert rendered(subject, given).rows[0].data["name"] == "meant"
+        assert rendered(subject, inputs).rows[0].data["name"] == "meant"
 
 
 def test_a_variable_that_is_not_meant_is_as_if_it_were_not_set() -> None:
-    given = Values(env={"A": "x"}, names=Names(("A", "!A")))
-    assert rendered(named("{{ env.A }}", "env: { A: { default: d } }"), given).rows[0].data["name"] == "d"
-    assert only(refusal(lambda: rendered(named("{{ env.A }}", "env: { A: {} }"), given))).code == Code.MISSING
+    inputs = Values(env={"A": "x"}, names=Names(("A", "!A")))
+    assert rendered(named("{{ env.A }}", "env: { A: { default: d } }"), inputs).rows[0].data["name"] == "d"
+    assert only(refusal(lambda: rendered(named("{{ env.A }}", "env: { A: {} }"), inputs))).code == Code.MISSING
     secret = values({"TOKEN": "t"}, "TOKEN@doksi")
     left_out = replace(secret, names=Names(("!TOKEN",)))
     subject = named("{{ env.TOKEN }}", "env: { TOKEN: { secret: true } }")
@@ -313,8 +313,8 @@ def test_two_encodings_of_a_secret_are_refused_at_the_latest_when_rendering(temp
 
 def test_the_text_of_used_secrets_is_handed_over() -> None:
     subject = named("{{ env.A_TOKEN }}", "env: { A_TOKEN: { secret: true }, B_TOKEN: { secret: true } }")
-    given = values({"A_TOKEN": "a", "B_TOKEN": "b"}, "A_TOKEN@doksi", "B_TOKEN@doksi")
-    assert rendered(subject, given).secrets == {"A_TOKEN": "a"}
+    inputs = values({"A_TOKEN": "a", "B_TOKEN": "b"}, "A_TOKEN@doksi", "B_TOKEN@doksi")
+    assert rendered(subject, inputs).secrets == {"A_TOKEN": "a"}
 
 
 @pytest.mark.parametrize("allow", ["X@doksi", "PREVIEW", "X"])
@@ -329,7 +329,7 @@ def test_a_secret_has_to_be_allowed_with_its_destination(allow: str) -> None:
 
 @pytest.mark.parametrize("allow", ["LOGIN@shop.example", "LOGIN@doksi", "LOGIN"])
 @pytest.mark.parametrize(
-    "given",
+    "inputs",
     [
         {"env": {"LOGIN": "s3cr3t"}, "names": Names(("LOGIN",))},
         {"env": {"QARUNNER_VAR_LOGIN": "s3cr3t"}},
@@ -338,13 +338,13 @@ def test_a_secret_has_to_be_allowed_with_its_destination(allow: str) -> None:
     ],
 )
 def test_what_the_pipeline_allows_as_a_secret_is_one_whatever_the_manifest_says(
-    allow: str, given: dict[str, Any]
+    allow: str, inputs: dict[str, Any]
 ) -> None:
     """Else the change of one line takes a secret out of its binding."""
-    plain = Values(**given, allow_secrets=frozenset({allow}))
+    plain = Values(**inputs, allow_secrets=frozenset({allow}))
     problem = only(refusal(lambda: rendered(named("{{ env.LOGIN }}", "env: { LOGIN: {} }"), plain)))
     assert (problem.code, "write LOGIN: { secret: true }" in str(problem.hint)) == (Code.SECRET_NAME, True)
-    if "files" not in given and "names" not in given:
+    if "files" not in inputs and "names" not in inputs:
         problem = only(refusal(lambda: rendered(named("{{ vars.LOGIN }}", "vars: { LOGIN: x }"), plain)))
         assert (problem.code, problem.place.line) == (Code.SECRET_NAME, 3)
 
@@ -356,8 +356,8 @@ def test_what_the_pipeline_allows_as_a_secret_is_one_whatever_the_manifest_says(
 def test_an_entry_of_vars_takes_no_secret_from_the_pipeline(name: str, env: str) -> None:
     subject = named(f"{{{{ vars.{name} }}}}", f"{env}vars: {{ {name}: x }}")
     assert rendered(subject, Values()).rows[0].data["name"] == "x"
-    for given in (Values(env={f"QARUNNER_VAR_{name}": "s3cr3t"}), Values(overrides={name: "s3cr3t"})):
-        problems = refusal(lambda given=given: rendered(subject, given))  # type: ignore[misc]
+    for inputs in (Values(env={f"QARUNNER_VAR_{name}": "s3cr3t"}), Values(overrides={name: "s3cr3t"})):
+        problems = refusal(lambda inputs=inputs: rendered(subject, inputs))  # type: ignore[misc]
         assert [problem.code for problem in problems] == [Code.SECRET_NAME]
         assert "s3cr3t" not in str(problems[0])
 
@@ -381,8 +381,8 @@ def test_many_rows_with_one_secret_make_one_problem() -> None:
 
 def test_the_value_of_a_secret_that_is_not_allowed_is_not_looked_at() -> None:
     subject = named("{{ env.PREVIEW }}", "env: { PREVIEW: { secret: true, pattern: 'a.*' } }")
-    told = [refusal(lambda text=text: rendered(subject, Values(env={"PREVIEW": text}))) for text in ("abc", "xyz")]  # type: ignore[misc]
-    assert told[0] == told[1]
+    messages = [refusal(lambda text=text: rendered(subject, Values(env={"PREVIEW": text}))) for text in ("abc", "xyz")]  # type: ignore[misc]
+    assert messages[0] == messages[1]
 
 
 def test_a_part_of_vars_is_as_secret_as_what_is_in_it() -> None:
@@ -436,8 +436,8 @@ env: { PREVIEW: { secret: true } }
 matrix:
   - { id: a, vendor: doksi, test_ids: [x], platform: web, target: { web_url: "{{ env.PREVIEW }}" } }
 """)
-    given = values({"PREVIEW": "https://u:p@example.com"}, "PREVIEW@example.com", "PREVIEW@doksi")
-    assert only(refusal(lambda: rendered(subject, given))).code == Code.ELSEWHERE
+    inputs = values({"PREVIEW": "https://u:p@example.com"}, "PREVIEW@example.com", "PREVIEW@doksi")
+    assert only(refusal(lambda: rendered(subject, inputs))).code == Code.ELSEWHERE
 
 
 def test_a_secret_where_a_choice_belongs_is_refused_without_showing_it() -> None:
@@ -446,8 +446,8 @@ env: { PREVIEW: { secret: true } }
 matrix:
   - { id: a, vendor: doksi, test_ids: [x], timeout: "{{ env.PREVIEW }}" }
 """)
-    given = values({"PREVIEW": "pssst-secret"}, "PREVIEW@doksi")
-    problems = refusal(lambda: rendered(subject, given))
+    inputs = values({"PREVIEW": "pssst-secret"}, "PREVIEW@doksi")
+    problems = refusal(lambda: rendered(subject, inputs))
     assert "pssst" not in str([(problem.message, problem.hint) for problem in problems])
 
 
@@ -538,8 +538,8 @@ def test_a_default_with_the_shape_of_a_secret_is_refused() -> None:
 @pytest.mark.parametrize("value", ["key-of-vendor-1", " key-of-vendor-1\n", "https://x/?k=key-of-vendor-1"])
 def test_the_value_of_a_credential_is_refused_under_any_name(value: str) -> None:
     subject = named("{{ env.A }}", "env: { A: {} }")
-    given = values({"A": value, "DOKSI_API_KEY": "key-of-vendor-1"})
-    problem = only(refusal(lambda: rendered(subject, given)))
+    inputs = values({"A": value, "DOKSI_API_KEY": "key-of-vendor-1"})
+    problem = only(refusal(lambda: rendered(subject, inputs)))
     assert problem.code == Code.LOOKS_SECRET
     assert "key-of" not in f"{problem.message}{problem.hint}"
 
@@ -555,8 +555,8 @@ def test_a_credential_cannot_be_declared(name: str, secret: bool) -> None:  # no
 
 def test_a_credential_that_only_the_caller_knows_cannot_be_declared_either() -> None:
     subject = named("x", "env: { ACME_X: { secret: true } }")
-    given = Values(credentials=frozenset({"ACME_X"}), allow_secrets=frozenset({"ACME_X@doksi"}))
-    assert only(refusal(lambda: rendered(subject, given))).code == Code.CREDENTIAL
+    inputs = Values(credentials=frozenset({"ACME_X"}), allow_secrets=frozenset({"ACME_X@doksi"}))
+    assert only(refusal(lambda: rendered(subject, inputs))).code == Code.CREDENTIAL
 
 
 @pytest.mark.parametrize("value", ["⟦secret:DOKSI_API_KEY⟧", "⟦", "⟧"])
@@ -580,7 +580,7 @@ def test_a_secret_in_the_build_is_not_inserted() -> None:
 
 def key_problems(vendor: str, name: str, *allowed: str) -> list[str]:
     subject = named("x", f"vendors: {{ {vendor}: {{ api_key_env: {name} }} }}")
-    return [each.code for each in check_key_names(subject, KEYS, frozenset(allowed))]
+    return [problem.code for problem in check_key_names(subject, KEYS, frozenset(allowed))]
 
 
 @pytest.mark.parametrize(
@@ -633,8 +633,8 @@ def test_the_rule_holds_when_rendering_and_its_name_is_literal() -> None:
 
 def test_a_var_option_replaces_an_entry_of_vars_and_is_no_template() -> None:
     subject = named("{{ vars.host }}", "vars: { host: 'staging of {{ env.A }}', other: x }\nenv: { A: }")
-    found = rendered(subject, Values(overrides={"host": "{{ 7*7 }}"}))
-    assert found.rows[0].data["name"] == "{{ 7*7 }}"
+    result = rendered(subject, Values(overrides={"host": "{{ 7*7 }}"}))
+    assert result.rows[0].data["name"] == "{{ 7*7 }}"
 
 
 @pytest.mark.parametrize(
@@ -650,7 +650,7 @@ def test_a_var_option_replaces_an_entry_of_vars_and_is_no_template() -> None:
 def test_a_credential_comes_in_by_no_way(template: str, env: dict[str, str], overrides: dict[str, str]) -> None:
     top = "env: { A: { secret: true }, B: {} }\nvars: { v: x }\nvendors: { doksi: { api_key_env: DOKSI_CI_KEY } }"
     env = {"DOKSI_CI_KEY": "k3y-of-doksi-123", **env}
-    given = values(env, "A@doksi", overrides=overrides)
-    problem = only(refusal(lambda: rendered(named(template, top), given)))
+    inputs = values(env, "A@doksi", overrides=overrides)
+    problem = only(refusal(lambda: rendered(named(template, top), inputs)))
     assert problem.code == Code.LOOKS_SECRET
     assert "k3y-of-doksi" not in problem.message

@@ -67,9 +67,9 @@ def test_what_looks_like_something_else_stays_text(text: str) -> None:
 @pytest.mark.usefixtures("parser")
 @pytest.mark.parametrize(("text", "value"), OTHERS)
 def test_core_scalars(text: str, value: object) -> None:
-    found = data(f"a: {text}\n")["a"]
-    assert found == value
-    assert type(found) is type(value)
+    result = data(f"a: {text}\n")["a"]
+    assert result == value
+    assert type(result) is type(value)
 
 
 @pytest.mark.usefixtures("parser")
@@ -87,7 +87,7 @@ def test_keys_are_text() -> None:
 
 def test_large_numbers_have_a_bound() -> None:
     assert data("a: " + "9" * 1000)["a"] == 10**1000 - 1
-    assert [each.message for each in problems("a: " + "9" * 5000)] == ["a number of 5000 digits is too long"]
+    assert [problem.message for problem in problems("a: " + "9" * 5000)] == ["a number of 5000 digits is too long"]
 
 
 # --- aliases and merges -----------------------------------------------------------------------------------------------
@@ -117,10 +117,10 @@ def chain(links: int) -> str:
 
 def test_depth_counts_through_aliases() -> None:
     assert data(chain(63))
-    assert [each.code for each in problems(chain(64))] == ["E116"]
-    assert [each.code for each in problems("a: " + "[" * 64 + "]" * 64)] == ["E116"]
+    assert [problem.code for problem in problems(chain(64))] == ["E116"]
+    assert [problem.code for problem in problems("a: " + "[" * 64 + "]" * 64)] == ["E116"]
     assert data("a: " + "[" * 63 + "]" * 63)
-    assert {each.code for each in problems("? " * 70 + "a")} == {"E110", "E116"}
+    assert {problem.code for problem in problems("? " * 70 + "a")} == {"E110", "E116"}
 
 
 def test_many_entries_can_share_much() -> None:
@@ -134,7 +134,7 @@ def test_many_entries_can_share_much() -> None:
 def test_a_bomb_is_stopped_at_once() -> None:
     bomb = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 50)}]\n" for n in range(1, 60))
     with no_long_time():
-        assert [each.code for each in problems(bomb)] == ["E117"]
+        assert [problem.code for problem in problems(bomb)] == ["E117"]
 
 
 # --- places -----------------------------------------------------------------------------------------------------------
@@ -192,10 +192,10 @@ def test_places(path: Path, key: bool, place: str) -> None:  # noqa: FBT001
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 def test_lines_end_as_in_editors(line_end: str) -> None:
-    found = read(line_end.join(["a: 1", "b: 'é\u2028\u0085'", "c: 😀", "d: {e: f}", ""]))
-    assert str(found.locate(("d", "e"))) == "q.yml:4:8"
-    assert found.source_line(Place("a", 4, 1)) == "d: {e: f}"
-    assert [found.source_line(Place("a", line, 1)) for line in (0, -1, 5, 6)] == [None, None, "", None]
+    document = read(line_end.join(["a: 1", "b: 'é\u2028\u0085'", "c: 😀", "d: {e: f}", ""]))
+    assert str(document.locate(("d", "e"))) == "q.yml:4:8"
+    assert document.source_line(Place("a", 4, 1)) == "d: {e: f}"
+    assert [document.source_line(Place("a", line, 1)) for line in (0, -1, 5, 6)] == [None, None, "", None]
 
 
 def test_a_byte_order_mark_does_not_count() -> None:
@@ -203,9 +203,9 @@ def test_a_byte_order_mark_does_not_count() -> None:
 
 
 def test_a_line_that_is_too_long_is_not_shown() -> None:
-    found = read(json.dumps({"a": "x" * 3000, "b": 1}))
-    assert found.source_line(Place("a", 1, 1)) is None
-    assert found.locate(("b",)).line == 1
+    document = read(json.dumps({"a": "x" * 3000, "b": 1}))
+    assert document.source_line(Place("a", 1, 1)) is None
+    assert document.locate(("b",)).line == 1
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -221,15 +221,15 @@ plain = st.recursive(
 @given(st.dictionaries(texts, plain, max_size=4), st.sampled_from([None, 1, "\t"]))
 def test_json_reads_as_json(value: dict[str, object], indent: str | int | None) -> None:
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    found = read(text)
-    assert json.dumps(found.data) == json.dumps(value)
+    document = read(text)
+    assert json.dumps(document.data) == json.dumps(value)
 
 
 @given(st.dictionaries(texts, plain, max_size=4))
 def test_what_a_dumper_writes_is_read_again(value: dict[str, object]) -> None:
     text = yaml.dump(value, Dumper=yaml.CSafeDumper, allow_unicode=True, default_flow_style=False)
     # YAML 1.1 and 1.2 differ in numbers such as 1e16: the dumper leaves out a dot or writes the tag !!float for it
-    if "!!" not in text and not any(isinstance(each, float) for each in leaves(value)):
+    if "!!" not in text and not any(isinstance(leaf, float) for leaf in leaves(value)):
         assert read(text).data == value
 
 
@@ -245,7 +245,7 @@ def test_a_problem_exits_with_2_and_all_are_told() -> None:
     with pytest.raises(ManifestError) as caught:
         read("a: 1\na: 2\nb: .nan\nc: !foo d\ne: [\n")
     assert caught.value.code is ExitCode.USAGE
-    assert [each.place.line for each in caught.value.diagnostics] == [2, 3, 4, 5]
+    assert [problem.place.line for problem in caught.value.diagnostics] == [2, 3, 4, 5]
 
 
 @pytest.mark.usefixtures("parser")
@@ -290,9 +290,9 @@ def test_a_problem_exits_with_2_and_all_are_told() -> None:
     ],
 )
 def test_problems(text: str, code: str, place: str | None) -> None:
-    (found,) = problems(text)
-    assert found.code == code
-    assert place is None or str(found.place) == f"q.yml:{place}"
+    (result,) = problems(text)
+    assert result.code == code
+    assert place is None or str(result.place) == f"q.yml:{place}"
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_a_surrogate_in_text_is_refused() -> None:
 def test_a_huge_file_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "LARGEST_MIB", 1)
     assert data(b"a: " + b"x" * 2**19)
-    assert [each.code for each in problems(b"a: " + b"x" * 2**20)] == ["E115"]
+    assert [problem.code for problem in problems(b"a: " + b"x" * 2**20)] == ["E115"]
 
 
 def test_problems_without_end_are_cut_short() -> None:
@@ -349,4 +349,4 @@ def test_the_collector_is_as_it_was() -> None:
     ],
 )
 def test_what_git_or_an_editor_left_is_named_at_its_line(text: str, line: int, message: str) -> None:
-    assert [(each.place.line, each.message) for each in problems(text)] == [(line, message)]
+    assert [(problem.place.line, problem.message) for problem in problems(text)] == [(line, message)]
