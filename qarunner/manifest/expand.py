@@ -49,6 +49,12 @@ def appended(value: object) -> list[object] | None:
     return more if isinstance(more, list) else None
 
 
+def _additions(layer: Mapping[str, object]) -> list[tuple[str, list[object]]]:
+    """What is to be added to lists, by key."""
+    mappings = [key for key, value in layer.items() if type(value) is dict and key in LISTS]
+    return [(key, more) for key in mappings if (more := appended(layer[key])) is not None]
+
+
 def overlay(under: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
     """One mapping laid over another. Where nothing lies below and nothing is taken away, it is that mapping itself."""
     if not under and not _takes_away(over):
@@ -70,20 +76,20 @@ def overlay(under: Mapping[str, object], over: Mapping[str, object]) -> dict[str
 
 def _takes_away(over: Mapping[str, object]) -> bool:
     """True if a `null` stands in a mapping, or in one inside of it."""
-    return any(value is None or (type(value) is dict and _takes_away(value)) for value in over.values())
+    values = over.values()
+    return None in values or any(type(value) is dict and _takes_away(value) for value in values)
 
 
 def overlay_row(under: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
     """The same for layers of a row, where of some keys there is one alone."""
-    chosen = [key for key in SELECTIONS & over.keys() if over[key] is not None]
+    chosen = [key for key in over if key in SELECTIONS and over[key] is not None]
     if chosen and not SELECTIONS.isdisjoint(under):
         under = {key: value for key, value in under.items() if key not in SELECTIONS or key in chosen}
     merged = overlay(under, over)
     if over.get(WHOLE) is not None and merged[WHOLE] is not over[WHOLE]:
         merged[WHOLE] = over[WHOLE]
-    for key in LISTS & over.keys():
-        more = appended(over[key])
-        if more is not None and key not in under:
+    for key, more in _additions(over):
+        if key not in under:
             merged = {**merged, key: more}
     return merged
 
@@ -325,7 +331,7 @@ def _points(
     axes = cast("Axes", data.get("axes") or {})
     excluded = cast("list[Exclusion]", data.get("exclude") or [])
     included = cast("list[Inclusion]", data.get("include") or [])
-    if _CROSSING & data.keys() or data["id"] != row_id:
+    if data["id"] != row_id or not _CROSSING.isdisjoint(data):
         data = {key: value for key, value in data.items() if key not in _CROSSING} | {"id": row_id}
     if not axes and not excluded and not included:
         yield Row(row_id, data, paths, path, variant)
@@ -519,11 +525,10 @@ def check_rows(manifest: Manifest, rows: Sequence[Row], *, are_sound: bool = Fal
 
 def _unappended(manifest: Manifest, row: Row) -> Iterator[Diagnostic]:
     """Lists that were to be added to what is no list."""
-    for key in LISTS & row.data.keys():
-        if appended(row.data[key]) is not None:
-            message = f"{key}: there is no list to append to: what lies below is an expression"
-            hint = "write the whole list, or keep the values under vars"
-            yield problem(RowLocator(manifest, row), (key, APPEND), message, code=Code.LAYER, hint=hint, key=True)
+    for key, _ in _additions(row.data):
+        message = f"{key}: there is no list to append to: what lies below is an expression"
+        hint = "write the whole list, or keep the values under vars"
+        yield problem(RowLocator(manifest, row), (key, APPEND), message, code=Code.LAYER, hint=hint, key=True)
 
 
 def check_nothings(document: Document) -> Iterator[Diagnostic]:
@@ -548,6 +553,8 @@ def _taken_away(data: Mapping[str, object]) -> Iterator[tuple[Path, list[tuple[i
     layers = [(path, layer, general) for path, layer in general]
     matrix = data.get("matrix")
     for index, entry in enumerate(matrix if isinstance(matrix, list) else ()):
+        if not _takes_away(as_mapping(entry)):
+            continue
         path: Path = ("matrix", index)
         entry_layer = {
             key: value for key, value in as_mapping(entry).items() if key not in {"id", "variants", *_CROSSING}

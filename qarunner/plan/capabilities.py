@@ -199,10 +199,10 @@ def _wrong_target(info: VendorInfo, kind: str, where: str, allowed: frozenset[Ta
 
 
 def _selection(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complaint]:
-    for kind in SelectionKind:
+    for kind in _KINDS:
         if kind in row and kind not in info.capabilities.selections:
             yield _cannot(info, (kind,), kind, _WHAT[kind])
-    for key, kind in BY_NAME.items():
+    for key, kind in () if BY_NAME.keys().isdisjoint(row) else BY_NAME.items():
         if key in row and kind not in info.capabilities.selections:
             yield Complaint(
                 path=(key,),
@@ -255,6 +255,9 @@ def misfit(build: Build, rules: BuildRules | None) -> Complaint | None:
 
 _INTEGER = regex(r"[0-9]{1,18}")
 """Limited, so that it is one number everywhere."""
+
+
+_KINDS = tuple(SelectionKind)
 
 
 _WHAT = {

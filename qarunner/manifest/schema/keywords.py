@@ -55,8 +55,9 @@ def members(
 ) -> bool:
     """Whether each value is valid. A key that is not `known` has to pass `rest`, or be `free`."""
     for key, value in mapping.items():
-        if key in known:
-            if not known[key](value):
+        check = known.get(key)
+        if check is not None:
+            if not check(value):
                 return False
         elif not (rest(value) if rest else free and free.search(key)):
             return False

@@ -53,7 +53,7 @@ class NamedSchema(Struct, frozen=True, kw_only=True):
 
 def named_schema(manifest: Path, text: str) -> NamedSchema | None:
     """What the first such line of a manifest names. A file that cannot be read tells no version."""
-    match = _LINE.search(text)
+    match = _LINE.search(text) if "yaml-language-server" in text else None
     if match is None:
         return None
     address, number = match[1], text.count("\n", 0, match.start())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from copy import copy
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from msgspec import Struct, field
@@ -738,7 +737,9 @@ def _copied(data: object, path: Path, copies: dict[Path, _Container]) -> _Contai
     """The copy of the mapping or list at a path, made with those around it where it does not exist yet."""
     if path not in copies:
         original = _copied(data, path[:-1], copies)[path[-1]] if path else data
-        copies[path] = copy(cast("_Container", original))
+        copies[path] = cast(
+            "_Container", [*original] if isinstance(original, list) else {**cast("_Container", original)}
+        )
         if path:
             copies[path[:-1]][path[-1]] = copies[path]
     return copies[path]
