@@ -352,7 +352,10 @@ def one_of_each(rows: Iterable[Row]) -> tuple[Row, ...]:
 
     What an unrendered row says is looked at once, however many rows its axes make.
     """
-    return tuple({(row.path, row.variant, row.layers): row for row in reversed(tuple(rows))}.values())[::-1]
+    alike: dict[tuple[object, ...], Row] = {}
+    for row in reversed(tuple(rows)):
+        alike[(row.path, row.variant, row.layers) if row.axes else (row.path, row.variant)] = row
+    return tuple(alike.values())[::-1]
 
 
 class Few:

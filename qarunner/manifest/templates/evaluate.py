@@ -305,11 +305,14 @@ def _check_rows(manifest: Manifest, rows: Sequence[Row], lists: _Lists) -> Itera
     scopes: dict[tuple[tuple[str, tuple[str, ...]], ...], _Answers] = {}
     steps = Steps(len(rows))
     for row in one_of_each(rows):
+        templates = templates_of(row)
+        if not templates:
+            continue
         axes = row.axis_fields
         answers = scopes.get(axes)
         if answers is None:
             answers = scopes[axes] = _Answers(Scope(manifest, IN_ROWS, axes, steps))
-        for path, text in templates_of(row):
+        for path, text in templates:
             for flaw in answers.of(text, takes(path)):
                 yield _placed(RowLocator(manifest, row), path, flaw)
             lists.look_at(answers.scope, text, RowLocator(manifest, row), path)

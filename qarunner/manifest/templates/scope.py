@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import TYPE_CHECKING
 
 from msgspec.structs import force_setattr
@@ -32,7 +32,7 @@ IN_VARS = ("env", "git", "ci")
 _PARTS = {IN_VENDORS: "settings of vendors", IN_VARS: "values of vars"}
 
 
-class Takes(Enum):
+class Takes(IntEnum):
     """What can stand in a place besides a text, where the text is one expression and nothing else."""
 
     TEXT = auto()
