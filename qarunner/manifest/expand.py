@@ -76,8 +76,10 @@ def overlay(under: Mapping[str, object], over: Mapping[str, object]) -> dict[str
 
 def _takes_away(over: Mapping[str, object]) -> bool:
     """True if a `null` stands in a mapping, or in one inside of it."""
-    values = over.values()
-    return None in values or any(type(value) is dict and _takes_away(value) for value in values)
+    for value in over.values():  # noqa: SIM110  a generator for each mapping takes twice as long
+        if value is None or (type(value) is dict and _takes_away(value)):
+            return True
+    return False
 
 
 def overlay_row(under: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:

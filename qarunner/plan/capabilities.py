@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from qarunner.diagnostics import Diagnostic, Place, in_order, problem
 from qarunner.entry import BY_NAME, Platform, SelectionKind, TargetKind
@@ -216,15 +216,17 @@ def _selection(info: VendorInfo, row: Mapping[str, object]) -> Iterator[Complain
             )
     for kind in (SelectionKind.TEST_IDS, SelectionKind.CATEGORY_IDS):
         ids = row.get(kind)
+        if not isinstance(ids, list):
+            continue
         yield from _ids(info, kind, ids)
-        if info.capabilities.takes_one(kind) and isinstance(ids, list) and len(ids) > 1:
+        if len(ids) > 1 and info.capabilities.takes_one(kind):
             message, hint = only_one(info, kind)
             yield Complaint(path=(kind, 1), message=f"{message}, got {len(ids)}", hint=hint)
 
 
-def _ids(info: VendorInfo, kind: SelectionKind, ids: object) -> Iterator[Complaint]:
+def _ids(info: VendorInfo, kind: SelectionKind, ids: Sequence[Any]) -> Iterator[Complaint]:
     numbers = set[int]()
-    for index, identifier in enumerate(ids if isinstance(ids, list) else ()):
+    for index, identifier in enumerate(ids):
         if not info.capabilities.integer_ids:
             if isinstance(identifier, int):
                 message = "ids are text here, but YAML reads this as a number"

@@ -164,7 +164,7 @@ class Scalar(Struct, frozen=True):
     """What all of its expressions read."""
 
     def __post_init__(self) -> None:
-        expressions = tuple(piece for piece in self.pieces if isinstance(piece, Expression))
+        expressions = tuple([piece for piece in self.pieces if type(piece) is Expression])
         force_setattr(self, "expressions", expressions)
         references = tuple(reference for expression in expressions for reference in expression.references)
         force_setattr(self, "references", references)

@@ -50,10 +50,10 @@ def parse(text: str) -> Scalar:
     if len(text) > LONGEST_SOURCE:
         return Scalar((Expression.broken(text, TemplateProblem(Code.TOO_MUCH, _TOO_LONG)),))
     parts = _EXPRESSION.split(text)
-    if any(map(holds_template, parts[::2])):
+    if holds_template("\0".join(parts[::2])):
         return Scalar((_with_jinja(text, whole_text=True),))
-    pieces = [_expression(part) if index % 2 else part for index, part in enumerate(parts)]
-    return Scalar(tuple(piece for piece in pieces if piece != ""))
+    parts[1::2] = map(_expression, parts[1::2])
+    return Scalar(tuple(filter(None, parts)))
 
 
 @lru_cache(maxsize=4096)
