@@ -101,7 +101,7 @@ class Computing:
         self._contexts = plain, {**plain, **{root: TemplateFacts(facts) for root, facts in build.items()}}
         self._results: tuple[dict[Expression, object], dict[Expression, object]] = {}, {}
 
-    def value(self, text: str, matrix: Mapping[str, object], there: Takes = Takes.TEXT) -> object:
+    def value(self, text: str, row: Row | None, there: Takes = Takes.TEXT) -> object:
         """The value of a string, or Partial; TemplateError if it has no value.
 
         A string that is one expression and nothing else keeps the type of its value, as far as its place takes that;
@@ -110,7 +110,7 @@ class Computing:
         asking = there in ASKING
         pieces = parse(text).pieces
         if len(pieces) == 1 and isinstance(pieces[0], Expression):
-            value = self._compute(pieces[0], matrix, asking=asking)
+            value = self._compute(pieces[0], row, asking=asking)
             if isinstance(value, (bool, int, Later)):
                 return Partial(value.text or pieces[0].written, value.why) if isinstance(value, Later) else value
             if isinstance(value, float):
@@ -125,28 +125,29 @@ class Computing:
                 raise no_list(there)
             return text
         why: dict[str, None] = {}
-        texts = [piece if isinstance(piece, str) else self._text(piece, matrix, why, asking) for piece in pieces]
+        texts = [piece if isinstance(piece, str) else self._text(piece, row, why, asking) for piece in pieces]
         return Partial("".join(texts), tuple(why)) if why else self._checked("".join(texts))
 
     def _text(
         self,
         expression: Expression,
-        matrix: Mapping[str, object],
+        row: Row | None,
         why: dict[str, None],
         asking: bool,  # noqa: FBT001  passed on
     ) -> str:
         """The text of an expression inside of a longer one; as it is written, where it is not known."""
-        value = self._compute(expression, matrix, asking=asking)
+        value = self._compute(expression, row, asking=asking)
         if isinstance(value, Later):
             why |= dict.fromkeys(value.why)
             return value.text or expression.written
         return as_text(value)
 
-    def _compute(self, expression: Expression, matrix: Mapping[str, object], *, asking: bool) -> object:
+    def _compute(self, expression: Expression, row: Row | None, *, asking: bool) -> object:
         context, computed = self._contexts[asking], self._results[asking]
         if expression in computed:
             return computed[expression]
         self._check_build(expression)
+        matrix = {} if row is None else row.matrix
         try:
             value = expression.compute({**context, "matrix": TemplateFacts(matrix) if asking else matrix}, self._steps)
         except UnknownValueError as unknown:
@@ -451,7 +452,7 @@ class _Evaluation:
         document = self._manifest.document
         used: dict[str, Use] = {}
         names: dict[str, None] = {}
-        for row, templates in self._rows:
+        for row, templates in ((row, templates) for row, templates in self._rows if templates):
             self._note(templates, RowLocator(self._manifest, row), (), used, names)
         for vendor, templates in self._vendors.items():
             self._note(templates, document, ("vendors", vendor), used, names)
@@ -615,7 +616,7 @@ class _Evaluation:
 
     def _row(self, row: Row, templates: _Templates, computing: Computing, *, masked: bool) -> Row:
         before = len(self._problems)
-        data, unknown = self._fill(row.data, templates, computing, RowLocator(self._manifest, row), (), row.matrix)
+        data, unknown = self._fill(row.data, templates, computing, RowLocator(self._manifest, row), (), row)
         if unknown:
             self._unknown[row.id] = unknown
         evaluated = row if data is row.data else _with(row, cast("dict[str, object]", data))
@@ -643,7 +644,7 @@ class _Evaluation:
         computing: Computing,
         locator: Locator,
         above: Path,
-        matrix: Mapping[str, object] | None = None,
+        row: Row | None = None,
     ) -> tuple[object, dict[Path, tuple[str, ...]]]:
         """Data with its templates replaced by their values, and what is not known; all else is the original's."""
         results: dict[Path, object] = {}
@@ -651,7 +652,7 @@ class _Evaluation:
         for path, text in templates:
             try:
                 there = takes_elsewhere((*above, *path)) if above else takes(path)
-                value = computing.value(text, matrix or {}, there)
+                value = computing.value(text, row, there)
             except TemplateError as fault:
                 self._problems.append(_placed(locator, (*above, *path), fault.flaw))
                 if isinstance(fault, StepLimitError):

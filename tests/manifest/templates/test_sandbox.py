@@ -190,4 +190,4 @@ def test_a_changed_secret_is_noticed_even_if_nobody_checked_the_template(templat
         Resolved({"KEY": placeholder("KEY")}, {"KEY": "pssst"}, (), placeholders=frozenset({"KEY"})), Values()
     )
     with pytest.raises(TemplateError, match="inserted whole"):
-        computing.value(template, {})
+        computing.value(template, None)
