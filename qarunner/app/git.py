@@ -118,6 +118,8 @@ class Git:
             return filters
         keys = decoded(filters.value.stdout).split("\0")
         names = {match[1] for key in keys if (match := _FILTER.fullmatch(key))}
+        if odd := next((name for name in names if "=" in name), None):
+            return Unknown(f"a filter of git's configuration cannot be turned off: {odd!r} holds a =")
         off = {"clean": "", "smudge": "", "process": "", "required": "false"}
         settings = [f"filter.{name}.{key}={value}" for name in sorted(names) for key, value in off.items()]
         done = self._run((*_DIFF, *words), b"", settings)
@@ -152,7 +154,7 @@ class Git:
         """Known if git ran, and took the repository for one that it may read."""
         if self.root is None:
             return Unknown(_NOWHERE)
-        program = _program(self._environ)
+        program = _program(self._environ, self.root)
         if program is None:
             return Unknown("git is not installed")
         set_ = [word for setting in settings for word in ("-c", setting)]
@@ -203,11 +205,11 @@ def decoded(output: bytes) -> str:
     return output.decode(errors="surrogateescape")
 
 
-def _program(environ: Mapping[str, str]) -> str | None:
-    """The user's git. The folder of a checkout is not searched, as some systems would do."""
+def _program(environ: Mapping[str, str], root: Path) -> str | None:
+    """The user's git. No folder of the checkout is searched, though some systems and many a PATH would do it."""
     endings = environ.get("PATHEXT", ".EXE").split(os.pathsep) if os.name == "nt" else [""]
     for folder in os.get_exec_path(dict(environ)):
-        for ending in endings if os.path.isabs(folder) else ():  # noqa: PTH117  the text of a variable
+        for ending in () if _is_below(folder, root) else endings:
             path = Path(folder) / f"git{ending}"
             if path.is_file() and os.access(path, os.X_OK):
                 return str(path)
@@ -216,8 +218,20 @@ def _program(environ: Mapping[str, str]) -> str | None:
 
 def _environ(environ: Mapping[str, str], root: Path) -> dict[str, str]:
     kept = {name: value for name, value in environ.items() if not _REDIRECTING.fullmatch(name)}
-    # A root whose `.git` is broken does not stand for a repository above it.
-    return {**kept, "GIT_CEILING_DIRECTORIES": str(root.parent), "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    if any(_is_below(kept[name], root) for name in _SETTINGS if kept.get(name)):
+        kept["GIT_CONFIG_GLOBAL"] = os.devnull
+    # A root whose `.git` is broken does not stand for one above it; and nobody is there to be asked for a password.
+    fixed = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    return {**kept, **fixed, "GIT_CEILING_DIRECTORIES": str(root.parent)}
+
+
+_SETTINGS = ("HOME", "USERPROFILE", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL")
+"""Where a user's settings are. Where a pipeline's home is its checkout, they are whatever somebody committed."""
+
+
+def _is_below(path: str, root: Path) -> bool:
+    """True in the checkout, and for a path that is relative to some folder of it."""
+    return not os.path.isabs(path) or Path(path).resolve().is_relative_to(root)  # noqa: PTH117  the text of a variable
 
 
 def _is_same(one: Path, other: Path) -> bool:

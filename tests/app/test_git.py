@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from qarunner.app.git import Git, Repository, changed_since, files_of, tracked
+from qarunner.errors import UserError
 from qarunner.known import Known, Refused, Unknown
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="no git")
@@ -123,17 +124,48 @@ def test_no_program_of_the_configuration_runs(checkout: Path, trap: tuple[str, P
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the trap is a shell's")
-@pytest.mark.parametrize("path", ["", ".", "bin", ":bin:."])
+def test_a_filter_that_cannot_be_turned_off_does_not_run(checkout: Path, trap: tuple[str, Path]) -> None:
+    program, sprung = trap
+    git(checkout, "config", "filter.a=b.clean", program)
+    (checkout / ".gitattributes").write_text("* filter=a=b\n")
+    (checkout / "app" / "code.py").write_text("two\n")
+    with pytest.raises(UserError, match="cannot be turned off: 'a=b' holds a ="):
+        changed_since("main", Git(checkout, ENVIRON))
+    assert not sprung.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the trap is a shell's")
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL"])
+def test_a_home_in_the_checkout_gives_git_no_settings(
+    variable: str, checkout: Path, trap: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some pipelines call their workspace a home; `.gitconfig` is then whatever a pull request made of it."""
+    program, sprung = trap
+    file = checkout / {"HOME": ".gitconfig", "XDG_CONFIG_HOME": "git/config"}.get(variable, "settings")
+    file.parent.mkdir(exist_ok=True)
+    git(checkout, "config", "--file", str(file), "remote.origin.url", f"ext::{program}")
+    git(checkout, "config", "--file", str(file), "protocol.ext.allow", "always")
+    git(checkout, "config", "--file", str(file), "safe.directory", "*")
+    monkeypatch.chdir(checkout)
+    place = str(file if variable == "GIT_CONFIG_GLOBAL" else checkout)
+    others = {name: value for name, value in ENVIRON.items() if name != "XDG_CONFIG_HOME"}
+    for value in (place, str(Path(place).relative_to(checkout))):
+        Git(checkout, {**others, variable: value}).fetch("0" * 40)
+        assert not sprung.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the trap is a shell's")
+@pytest.mark.parametrize("path", ["", ".", "bin", ":bin:.", "{}", "{}/bin", "{}/../checkout/bin"])
 def test_no_git_of_the_checkout_is_started(
     path: str, checkout: Path, trap: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some systems look for programs in the working directory, and a PATH may name it."""
+    """Some systems look for programs in the working directory, and a PATH may name it, or a folder of it."""
     program, sprung = trap
     (checkout / "bin").mkdir()
     for place in (checkout, checkout / "bin"):
         shutil.copy(program, place / "git")
     monkeypatch.chdir(checkout)
-    answer = Git(checkout, {**ENVIRON, "PATH": path}).ask("rev-parse", "HEAD")
+    answer = Git(checkout, {**ENVIRON, "PATH": path.format(checkout)}).ask("rev-parse", "HEAD")
     assert answer == Unknown("git is not installed")
     assert not sprung.exists()
 
