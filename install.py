@@ -27,6 +27,10 @@ SOURCE = Path(__file__).resolve().parent
 KEPT = {
     *("PATH", "HOME", "TMPDIR", "TEMP", "TMP", "LANG", "LC_ALL", "SYSTEMROOT", "COMSPEC", "PATHEXT", "WINDIR"),
     *("USERPROFILE", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "XDG_CACHE_HOME"),
+    # Of pip's own settings, those that say how packages come here: not which, nor where they go.
+    *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_TRUSTED_HOST", "PIP_PROXY"),
+    *("PIP_CERT", "PIP_CLIENT_CERT", "PIP_KEYRING_PROVIDER", "PIP_CACHE_DIR", "PIP_NO_CACHE_DIR", "PIP_CONFIG_FILE"),
+    *("PIP_TIMEOUT", "PIP_DEFAULT_TIMEOUT", "PIP_RETRIES"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
 }
 OLDEST = (3, 11)
@@ -182,8 +186,14 @@ def reason(said: str, dist: Path) -> str:
 
 
 def environment() -> dict[str, str]:
-    """What pip needs; its own settings too, such as an index."""
-    return {name: value for name, value in os.environ.items() if name.upper() in KEPT or name.startswith("PIP_")}
+    """What pip needs. Settings that stand in the checkout are none: some pipelines call their workspace a home."""
+    kept = {name: value for name, value in os.environ.items() if name.upper() in KEPT}
+    here = Path.cwd()
+    checkout = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), None)
+    homes = [Path(kept[name]) for name in ("HOME", "USERPROFILE", "APPDATA", "PIP_CONFIG_FILE") if kept.get(name)]
+    if checkout is not None and any(home.resolve().is_relative_to(checkout) for home in homes):
+        kept["PIP_CONFIG_FILE"] = os.devnull
+    return kept
 
 
 if __name__ == "__main__":

@@ -183,3 +183,23 @@ def test_a_wheel_that_fits_is_installed_without_an_index_or_a_build(tmp_path: Pa
     assert key == again
     locked(tmp_path / "dist", wheel(tmp_path / "dist" / "wheelhouse", "small_b", "2.1"))
     assert install(tmp_path / "dist", "--key").stdout != key
+
+
+@pytest.mark.parametrize("variable", ["HOME", "USERPROFILE", "PIP_CONFIG_FILE"])
+def test_pip_is_told_neither_what_to_install_nor_by_the_checkout(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = runpy.run_path(str(ROOT / "install.py"))["environment"]
+    (tmp_path / ".git").mkdir()
+    monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example")
+    for name in ("PIP_REQUIREMENT", "PIP_TARGET", "PIP_NO_BINARY", "PIP_EDITABLE", "PYTHONPATH", "DOKSI_API_KEY"):
+        monkeypatch.setenv(name, "evil")
+    for name in ("HOME", "USERPROFILE", "APPDATA", "PIP_CONFIG_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(tmp_path))
+    assert environment()[variable] == str(tmp_path), "the machine's own settings hold"
+    monkeypatch.chdir(tmp_path)
+    given = environment()
+    assert given["PIP_CONFIG_FILE"] == os.devnull
+    assert [name for name, value in given.items() if value == "evil"] == []
+    assert given["PIP_INDEX_URL"] == "https://mirror.example"
