@@ -88,7 +88,8 @@ def choose_rows(manifest: Manifest, rows: Sequence[Row], wanted: RowFilter, valu
 def weigh_rows(manifest: Manifest, rows: Sequence[Row], wanted: RowFilter, values: Values) -> Chosen:
     """The same, where nothing may be left of what the words choose. NothingSelected if they choose nothing."""
     known = with_known(manifest, rows, values, *KNOWN_LATER.values()) if wanted.select or manifest.select else rows
-    named, remarks = _selected(_in_profile(manifest, known), wanted.select)
+    # --select chooses among what the profile chooses. A profile that chooses nothing was a problem before.
+    named, remarks = _selected(select(known, manifest.select), wanted.select)
     chosen_ids = {row.id for row in named}
     selected = tuple(row for row in rows if row.id in chosen_ids)
     needs = resolve(rows)
@@ -142,13 +143,6 @@ def _ruled_out(
                 reasons[other] = f"needs {row}, which is not planned: {reasons[row]}"
                 queue.append(other)
     return reasons
-
-
-def _in_profile(manifest: Manifest, rows: Sequence[Row]) -> Sequence[Row]:
-    """What the profile chooses; --select chooses among that. A profile that chooses nothing was a problem before."""
-    if not manifest.select:
-        return rows
-    return select(rows, manifest.select)
 
 
 def _selected(rows: Sequence[Row], expressions: Sequence[str]) -> tuple[tuple[Row, ...], tuple[str, ...]]:

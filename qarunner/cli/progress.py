@@ -190,8 +190,7 @@ def line_of(event: ev.Event, run: Run, outlook: Outlook) -> str | None:  # noqa:
         case ev.CreateFailed() | ev.Uncertain():
             return f"{_entries(run.jobs[event.job])}: {event.message}"
         case ev.Polled():
-            done = f" {event.done}/{event.total}" if event.total else ""
-            return f"{_entries(run.jobs[event.job])}: {event.note}{done}"
+            return f"{_entries(run.jobs[event.job])}: {_counted(event.note, event.done, event.total)}"
         case ev.Retrying():
             return f"{_entries(run.jobs[event.job])}: {event.message}; again in {event.wait_s:.1f} s"
         case ev.RunCancelled():
@@ -534,10 +533,13 @@ def entry_words(entry: str, state: JobState) -> str:
     remote = next((run for run in state.runs.values() if run.active), None) or next(iter(state.runs.values()), None)
     if state.phase is not Phase.RUNNING or remote is None:
         return str(state.phase)
-    if len(state.job.entries) == 1:
-        return f"{remote.note} {remote.done}/{remote.total}" if remote.total else remote.note
-    done, total = remote.entries.get(entry, (0, 0))
-    return f"{remote.note} {done}/{total}" if total else remote.note
+    is_alone = len(state.job.entries) == 1
+    return _counted(remote.note, *((remote.done, remote.total) if is_alone else remote.entries.get(entry, (0, 0))))
+
+
+def _counted(note: str, done: int | None, total: int | None) -> str:
+    """A vendor's word with how many tests are over, where that is known."""
+    return f"{note} {done}/{total}" if total else note
 
 
 def trouble_of(state: JobState) -> str | None:
@@ -572,9 +574,7 @@ def holds(run: Run, now: float) -> dict[str, str]:
 
 def run_words(remote: RunState) -> str:
     """The state of a run in the vendor's words, or why it cannot be read."""
-    if remote.trouble is not None:
-        return remote.trouble
-    return f"{remote.note} {remote.done}/{remote.total}" if remote.total else remote.note
+    return remote.trouble if remote.trouble is not None else _counted(remote.note, remote.done, remote.total)
 
 
 def reason_of_outcome(outcome: Outcome) -> str | None:

@@ -67,7 +67,7 @@ def _pasts(rows: Iterable[tuple[RunRow, ResultRow]]) -> list[Past]:
 def _all(entries: Results) -> Iterator[str]:
     if not entries:
         return
-    lines = [("ENTRY", "VENDOR", "RESULTS", "LAST", "NOT PASSED", "FLAKY", "USUALLY", "WHAT")]
+    lines: list[tuple[str, ...]] = [("ENTRY", "VENDOR", "RESULTS", "LAST", "NOT PASSED", "FLAKY", "USUALLY", "WHAT")]
     trends = {name: _trend(_pasts(rows)) for name, rows in entries.items()}
 
     def rank(name: str) -> tuple[int, int]:
@@ -76,12 +76,17 @@ def _all(entries: Results) -> Iterator[str]:
 
     for name in sorted(entries, key=rank):
         (_, last), trend = entries[name][0], trends[name]
-        marks = trend.marks if trend is not None else "▁"
-        counts = (str(trend.bad), str(trend.flaky)) if trend is not None else ("0", "0")
-        usually = duration(trend.usual_s) if trend is not None and trend.usual_s is not None else "-"
+        marks, *numbers = _cells(trend)
         text = ", ".join(trend.words) if trend is not None else ""
-        lines.append((name, last.vendor, marks, last.verdict.words, *counts, usually, text))
+        lines.append((name, last.vendor, marks, last.verdict.words, *numbers, text))
     yield from table(lines, right={4, 5, 6})
+
+
+def _cells(trend: Trend | None) -> tuple[str, str, str, str]:
+    """Results, how many did not pass or were flaky, and how long it usually takes; one result is no trend."""
+    if trend is None:
+        return "▁", "0", "0", "-"
+    return trend.marks, str(trend.bad), str(trend.flaky), "-" if trend.usual_s is None else duration(trend.usual_s)
 
 
 def _one(rows: Sequence[tuple[RunRow, ResultRow]]) -> Iterator[str]:
@@ -98,10 +103,7 @@ def _one(rows: Sequence[tuple[RunRow, ResultRow]]) -> Iterator[str]:
     yield ""
     tests = [("TEST", "NAME", "RESULTS", "NOT PASSED", "FLAKY", "USUALLY")]
     for test, (name, pasts) in _tests(rows).items():
-        of_test = _trend(pasts)
-        marks, bad, flaky = (of_test.marks, of_test.bad, of_test.flaky) if of_test else ("▁", 0, 0)
-        usually = duration(of_test.usual_s) if of_test and of_test.usual_s is not None else "-"
-        tests.append((test, name or "-", marks, str(bad), str(flaky), usually))
+        tests.append((test, name or "-", *_cells(_trend(pasts))))
     yield from table(tests, right={3, 4, 5})
 
 
