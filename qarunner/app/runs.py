@@ -30,7 +30,7 @@ from qarunner.engine.io.journal import (
     started_in,
 )
 from qarunner.engine.io.seal import Key, Trust
-from qarunner.engine.schedule.timing import DurationHistory
+from qarunner.engine.schedule.timing import OBSERVE_S, DurationHistory
 from qarunner.engine.state.run import JobState, Phase, Run, advance
 from qarunner.errors import RunFolderError, UserError
 from qarunner.known import Known
@@ -62,6 +62,25 @@ class Outlook(Struct, frozen=True, kw_only=True):
     durations: DurationHistory
     cancellable: frozenset[str] = frozenset()
     detaches: bool = False
+
+
+class Progress:
+    """The receiver of every event, after the event was written down. This one shows nothing."""
+
+    every_s = OBSERVE_S
+    """Seconds between two ticks."""
+
+    def saw(self, event: Event, run: Run) -> None:
+        """Called with the run that has moved on by the event."""
+
+    def uploading(self, path: str, sent: int, size: int) -> None:
+        """Called by the sending thread with each piece of a build that left; `sent` and `size` are bytes."""
+
+    def tick(self, run: Run) -> None:
+        """Called by the clock, whether anything has happened or not."""
+
+    def close(self) -> None:
+        """Called when nothing more comes."""
 
 
 class StoredRun(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 from msgspec import Struct
 
 from qarunner.app import options as opt
-from qarunner.diagnostics import choose
 from qarunner.errors import UserError
 from qarunner.paths import runs_folder
 
@@ -254,6 +253,8 @@ def _value(option: opt.Option, value: object) -> object:
         words = " and ".join(repr(str(word)) for word in values)
         raise UserError(f"{option.name}: takes one value, got {words}", hint="give it once")
     if option.words and values and values[0] not in option.words:
+        from qarunner.diagnostics import choose
+
         name = option.name or option.key
         raise UserError(f"{name}: unknown word {values[0]!r}", hint=choose(str(values[0]), option.words))
     return values[0] if values else option.default

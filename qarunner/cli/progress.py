@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from qarunner.app.runs import Progress
 from qarunner.cli.console import Console, Screen
 from qarunner.engine.flow.creates import open_needs
-from qarunner.engine.flow.driver import OBSERVE_S
 from qarunner.engine.schedule.timing import began_at, time_left
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.mode import END_S
@@ -24,7 +24,6 @@ from qarunner.vendors.api import GOOD, Outcome, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from qarunner.app.apply.session import Progress
     from qarunner.app.runs import Outlook
 
 _IN_HEADER = tuple(map(sign_of, (Verdict.PASSED, Verdict.FAILED, Verdict.ERROR, Verdict.FLAKY, Verdict.SKIPPED)))
@@ -40,33 +39,15 @@ _UPLOAD_STEP, _UPLOAD_QUIET_S = 10, 10.0
 def open_progress(console: Console, run: Run, now: Callable[[], float], outlook: Outlook) -> Progress:
     """What fits the console: nothing, lines, or a live table. `now` gives seconds since the epoch."""
     if console.quiet:
-        return Silent()
+        return Progress()
     return Table(console, run, now, outlook) if console.live else Lines(console, run, now, outlook)
-
-
-class Silent:
-    every_s = OBSERVE_S
-
-    def saw(self, event: ev.Event, run: Run) -> None:
-        """Nothing is shown."""
-
-    def uploading(self, path: str, sent: int, size: int) -> None:
-        """Nothing is shown."""
-
-    def tick(self, run: Run) -> None:
-        """Nothing is shown."""
-
-    def close(self) -> None:
-        """Nothing was opened."""
 
 
 # --- a log ------------------------------------------------------------------------------------------------------------
 
 
-class Lines:
+class Lines(Progress):
     """One line a step, for logs; times count from the start of the apply."""
-
-    every_s = OBSERVE_S
 
     def __init__(self, console: Console, run: Run, now: Callable[[], float], outlook: Outlook) -> None:
         self._console = console
@@ -315,7 +296,7 @@ class _Row(Struct, frozen=True, kw_only=True):
     colour: str
 
 
-class Table:
+class Table(Progress):
     """What goes on, drawn in place at the lower end of the terminal; what has ended scrolls by above it."""
 
     every_s = 0.25

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from qarunner.app.apply.session import Progress
     from qarunner.app.planning import PlanResult
-    from qarunner.app.runs import Outlook
+    from qarunner.app.runs import Outlook, Progress
     from qarunner.cli.console import Console
     from qarunner.report.summary import EntrySummary, RunLink, Summary
 

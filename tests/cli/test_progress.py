@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
-from qarunner.app.runs import Outlook
+from qarunner.app.runs import Outlook, Progress
 from qarunner.cli.console import open_console
-from qarunner.cli.progress import Lines, Silent, Table, clock, entry_words, going_on, open_progress
+from qarunner.cli.progress import Lines, Table, clock, entry_words, going_on, open_progress
 from qarunner.engine.schedule.timing import DurationHistory
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.run import JobState, Phase, Run, advance
@@ -255,7 +255,7 @@ def test_what_fits_the_console_is_opened() -> None:
         progress.close()
         return type(progress)
 
-    assert (kind(quiet=True, terminal=True), kind(), kind(terminal=True)) == (Silent, Lines, Table)
+    assert (kind(quiet=True, terminal=True), kind(), kind(terminal=True)) == (Progress, Lines, Table)
     assert (kind(terminal=True, NO_COLOR="1"), kind(terminal=True, TERM="dumb")) == (Table, Lines)
 
 

@@ -17,7 +17,7 @@ from qarunner.app.apply.rehearsal import Rehearsal
 from qarunner.app.ci import who
 from qarunner.app.history import History
 from qarunner.app.options import DEFAULT_RUNS, NextCommand, stored_words
-from qarunner.app.runs import Outlook, Secrets
+from qarunner.app.runs import Outlook, Progress, Secrets
 from qarunner.engine.decide.interpret import Answer
 from qarunner.engine.flow.driver import Engine, Options
 from qarunner.engine.io.journal import REPORT, Journal
@@ -37,27 +37,6 @@ if TYPE_CHECKING:
     from qarunner.engine.io.shared_rates import SharedRateLimit
     from qarunner.engine.io.transport import Transport
     from qarunner.plan.model import Plan
-
-
-class Progress(Protocol):
-    """Called with every event after the event was written down."""
-
-    @property
-    def every_s(self) -> float:
-        """Seconds between two ticks."""
-        ...
-
-    def saw(self, event: ev.Event, run: Run) -> None: ...
-
-    def uploading(self, path: str, sent: int, size: int) -> None:
-        """Called by the sending thread with each piece of a build that left; `sent` and `size` are bytes."""
-        ...
-
-    def tick(self, run: Run) -> None:
-        """Called by the clock, whether anything has happened or not."""
-        ...
-
-    def close(self) -> None: ...
 
 
 class Observer(Protocol):

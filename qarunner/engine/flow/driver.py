@@ -18,7 +18,7 @@ from qarunner.engine.flow.resources import ResourceHandler
 from qarunner.engine.flow.shutdown import AFTERWARDS_S, BEGINNINGS, LAST_LOOK_S, Shutdown
 from qarunner.engine.schedule.queue import Shares, Task, VendorQueue
 from qarunner.engine.schedule.rate_limits import RequestKind, Shared
-from qarunner.engine.schedule.timing import DurationHistory, PollSchedule
+from qarunner.engine.schedule.timing import OBSERVE_S, DurationHistory, PollSchedule
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.mode import DETACHING, RUNNING
 from qarunner.engine.state.run import INTERRUPTED, JobState, Phase, Run
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from qarunner.engine.io.workers import Clock, Pool
-
-
-OBSERVE_S = 30.0
-"""An observer is woken this often, whatever happens: CI systems end a job that is silent for long."""
 
 
 class Options(Struct, frozen=True, kw_only=True):

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 # Times are seconds of the caller's monotonic clock.
 
 
+OBSERVE_S = 30.0
+"""An observer is woken this often, whatever happens: CI systems end a job that is silent for long."""
+
+
 FIRST_LOOK_S = 5.0
 """An unknown run is looked at after this long: it may be short, or have broken at once."""
 
