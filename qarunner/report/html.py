@@ -169,11 +169,11 @@ def _notes(summary: Summary) -> Iterator[str]:
     for failure in summary.gate:
         name, message = escape(failure.name), escape(failure.message)
         yield f'<p class="note"><b class="bad">✗ gate: {name}</b>: {message}</p>\n'
-    for head, alike in collected((note.head, _note(note)) for note in notes(summary)).items():
-        if len(alike) > _NOTES:
-            yield f"<details><summary>{len(alike)} {head}</summary>\n{''.join(alike)}</details>\n"
-        else:
-            yield from alike
+    for head, alike in collected((note.head, note) for note in notes(summary)).items():
+        lines = "".join(map(_note, alike))
+        number = sum(len(note.runs) or 1 for note in alike)
+        is_folded = len(alike) > _NOTES
+        yield f"<details><summary>{number} {head}</summary>\n{lines}</details>\n" if is_folded else lines
 
 
 def _note(note: Note) -> str:
