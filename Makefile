@@ -72,7 +72,7 @@ golden: .venv/ready-dev
 	$(BIN)/python -m pytest --update-golden -q
 
 # Changes of the code that no test notices: half an hour on one core, so not in CI. Afterwards, some functions alone:
-# make mutants ONLY='qarunner.plan.*'; what has no result yet, or survived: make mutants ONLY=again
+# make mutants ONLY='qarunner.plan.*'; those that have no result, as it was interrupted: make mutants ONLY=rest
 mutants: .venv/ready-mutants
 	$(if $(ONLY),,rm -rf mutants)
 	PATH="$(CURDIR)/$(BIN):$$PATH" HYPOTHESIS_PROFILE=mutants $(BIN)/python tests/mutation/run.py $(foreach name,$(ONLY),'$(name)')

@@ -34,8 +34,8 @@ OBSERVED = TREE / "observed.json"
 """What each test takes, and which functions it calls."""
 SURVIVED, KILLED, UNTESTED, REFUSED = 0, 1, 33, 37
 """mutmut's exit codes."""
-AGAIN = "again"
-"""In the place of patterns: those that have no result yet, or no test that notices them."""
+REST = "rest"
+"""In the place of patterns: the mutants that have no result yet, as a run was interrupted or their function changed."""
 _WORDS = {SURVIVED: "survives", KILLED: "killed", UNTESTED: "untested"}
 _HANGS_S = 5
 """CPU seconds that a test may take beyond three times those that it takes without a change."""
@@ -102,7 +102,7 @@ class Mutants:
         mutants = [
             name
             for name, code in _results().items()
-            if (code not in {REFUSED, KILLED} if self.patterns == [AGAIN] else code != REFUSED and self._asks_for(name))
+            if (code in {None, UNTESTED} if self.patterns == [REST] else code != REFUSED and self._asks_for(name))
         ]
         for number, mutant in enumerate(mutants, 1):
             code = self._code(mutant, tests.get(mutant.partition("__mutmut_")[0], []))
