@@ -44,7 +44,7 @@ _HANGS_S = 5
 def main(patterns: list[str]) -> int:
     TREE.mkdir(exist_ok=True)
     # In a process of its own: the trees of all mutants take memory, which each later fork would copy.
-    if forked(lambda: _generate(anew=not patterns)) is None:
+    if forked(_generate) is None:
         sys.exit("the mutants cannot be made: is there a tree `mutants/` of another version?")
     setup_source_paths()
     os.chdir(TREE)
@@ -52,13 +52,12 @@ def main(patterns: list[str]) -> int:
     return pytest.main(["-s", "--tb=no", "--rootdir=.", *words], plugins=[Mutants(patterns or ["*"])])
 
 
-def _generate(*, anew: bool) -> bool:
+def _generate() -> bool:
     copy_src_dir()
     copy_also_copy_files()
     create_mutants(1)
-    if anew:
-        OBSERVED.unlink(missing_ok=True)
     if None in _results().values():
+        OBSERVED.unlink(missing_ok=True)  # a function that has changed calls others
         _keep(dict.fromkeys(_refused(), REFUSED))
     return True
 

@@ -88,7 +88,9 @@ def test_the_conclusion_never_gates(word: object) -> None:
 
 
 def test_a_conclusion_that_is_false_takes_a_pass_away() -> None:
-    assert read({"total": 1, "passed": 1, "conclusion": False}).verdict is Verdict.UNKNOWN
+    outcome = read({"total": 1, "passed": 1, "conclusion": False})
+    assert outcome.verdict is Verdict.UNKNOWN
+    assert outcome.message == "Certyn concludes 'not passed', but its counters say that the run passed"
 
 
 @pytest.mark.parametrize(
