@@ -96,6 +96,8 @@ class Mutants:
         self.has_failed = self.has_failed or report.failed
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        if session.testsfailed:
+            sys.exit("not all tests can be collected without any change")
         session.config.pluginmanager.unregister(name="terminalreporter")
         tests = self._tests_by_function(session.items)
         mutants = [

@@ -102,6 +102,24 @@ def test_a_pass_is_completed_with_pass_and_nothing_against_it(body: dict[str, An
     assert outcome.raw_status.startswith(body["status"])
 
 
+@pytest.mark.parametrize(
+    ("step", "passes"),
+    [
+        *(({name: word}, True) for name in ("status", "result", "outcome", "verdict") for word in ("passed", "Pass")),
+        *(({name: "odd"}, False) for name in ("status", "result", "outcome", "verdict")),
+        *(({name: flag}, flag) for name in ("success", "passed", "ok") for flag in (True, False)),
+        *(({name: "No"}, False) for name in ("error", "errorCode")),
+        ({"title": "Pay"}, True),
+    ],
+)
+def test_a_free_step_takes_a_pass_away_if_it_says_that_it_did_not_pass(
+    step: dict[str, object],
+    passes: bool,  # noqa: FBT001  a parameter of the test
+) -> None:
+    outcome = read(RemoteRun(id="run-1"), {**PASS, "stepResults": [step]})
+    assert (outcome.verdict is Verdict.PASSED) is passes
+
+
 def said(**body: object) -> str | None:
     """What the report says of a run, without its links."""
     return read(RemoteRun(id="run-1"), body).message
