@@ -31,12 +31,18 @@ LONG = "billing-and-invoicing-with-vat-and-reverse-charge"
 PASSED = Outcome(verdict=Verdict.PASSED)
 
 
+class Screenful(pyte.HistoryScreen):
+    """Without what stands around each look at an attribute for a reader who pages: that took two thirds of the time."""
+
+    __getattribute__ = object.__getattribute__
+
+
 class Window(io.StringIO):
     """A terminal with a scrollback, which breaks lines as terminals do."""
 
     def __init__(self, columns: int = 80, rows: int = 24) -> None:
         super().__init__()
-        self.screen = pyte.HistoryScreen(columns, rows, history=5000)
+        self.screen = Screenful(columns, rows, history=5000)
         self._stream = pyte.Stream(self.screen)
 
     def isatty(self) -> bool:
