@@ -278,6 +278,8 @@ class RunOptions(InRuns, Printed):
         "DURATION", "How often each run is asked, whatever its vendor says; rates still hold."
     )
     on_interrupt: str = _option("cancel|detach", "What a signal does to runs at the vendors.", default="cancel")
+    refusal: UserError | None = None
+    """What is wrong with the other words: whoever raises it removes the reports of an earlier run as well."""
 
 
 # --- each command's ---------------------------------------------------------------------------------------------------

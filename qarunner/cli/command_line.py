@@ -173,6 +173,8 @@ def options_from(words: list[str]) -> opt.Shown:
     read: list[opt.Shown] = []
 
     def keep(_: Command, options: opt.Shown) -> int:
+        if isinstance(options, opt.RunOptions) and options.refusal is not None:
+            raise options.refusal
         read.append(options)
         return 0
 
@@ -199,22 +201,33 @@ def _typed(command: Command, run: Run) -> Callable[..., int]:
     known = opt.options_of(command.options)
 
     def call(**values: object) -> int:
-        options: dict[str, Any] = {option.key: _value(option, values[option.key]) for option in known}
+        options: dict[str, Any] = {}
+        problems: list[UserError] = []
+        for option in known:
+            try:
+                options[option.key] = _value(option, values[option.key])
+            except UserError as error:
+                options[option.key] = option.default
+                problems.append(error)
+        problems += _pairs(known, options)
         if "runs_dir" in options and not values["runs_dir"]:
             options["runs_dir"] = runs_folder(None, options.get("file"), os.environ)
-        _check_pairs(known, options)
+        if problems and issubclass(command.options, opt.RunOptions):
+            options["refusal"] = problems[0]
+        elif problems:
+            raise problems[0]
         return run(command, command.options(**options))
 
     call.__signature__ = Signature([_parameter(option) for option in known])  # type: ignore[attr-defined]
     return call
 
 
-def _check_pairs(known: Iterable[opt.Option], options: Mapping[str, object]) -> None:
-    """UserError for two options that make no sense together."""
+def _pairs(known: Iterable[opt.Option], options: Mapping[str, object]) -> Iterator[UserError]:
+    """What is wrong with options that make no sense together."""
     said = {option.name for option in known if options[option.key] not in (option.default, False)}
     for option in known:
         if option.name in said and option.apart is not None and option.apart[0] in said:
-            raise UserError(f"{option.name} does not go with {option.apart[0]}", hint=option.apart[1])
+            yield UserError(f"{option.name} does not go with {option.apart[0]}", hint=option.apart[1])
 
 
 def _file(word: str) -> Path:

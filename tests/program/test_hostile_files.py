@@ -387,6 +387,7 @@ UNREADABLE = (
     ("--timeout", "soon"),
     ("--poll-interval", "0"),
     ("--on-interrupt", "stop"),
+    ("--timeout", "1m", "--timeout", "2m"),
     ("--run-id", "../x"),
     ("--scenario", "s.yml"),
     ("--report", "jnuit=other.xml"),

@@ -265,6 +265,8 @@ def cancel(
 
 
 def engine_options(words: RunOptions, *, detach: bool = False) -> Options:
+    if words.refusal is not None:
+        raise words.refusal
     return Options(
         poll_interval_s=inputs.duration("--poll-interval", words.poll_interval),
         timeout_s=inputs.duration("--timeout", words.timeout),
