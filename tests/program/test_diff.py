@@ -414,7 +414,11 @@ def test_each_profile_is_compared_with_itself(stage: Stage) -> None:
     stage.commit(shop, **profiled(**both, fresh={"vars": {"host": "fresh.example"}}))
     document = json.loads(stage.run("diff", "before.yml", "--format", "json").out)
     assert document["changed"] == []
-    assert list(document["profiles"]) == ["nightly"]
+    assert list(document["profiles"]) == ["nightly", "fresh"]
+    (row,) = document["profiles"]["fresh"]["changed"]
+    assert [(field["before"], field["after"]) for field in row["fields"]] == [
+        ("https://staging.example", "https://fresh.example")
+    ]
     (row,) = document["profiles"]["nightly"]["changed"]
     assert [(each["before"], each["after"]) for each in row["fields"]] == [
         ("https://nightly.example", "https://other.example")
@@ -425,6 +429,21 @@ def test_each_profile_is_compared_with_itself(stage: Stage) -> None:
     assert "profile nightly: 1 changed" in text
     assert "profile same" not in text
     assert "In the profile `nightly`" in stage.run("diff", "before.yml", "--format", "markdown").out
+
+
+def test_what_a_new_profile_changes_is_shown_and_not_what_it_leaves_out(stage: Stage) -> None:
+    entries = [stage.doksi("shop", url="https://{{ vars.host }}/?t={{ env.TOKEN }}"), stage.doksi("cart")]
+    env = {"TOKEN": {"secret": True}}
+    stage.commit(*entries, env=env, **profiled(same={}))
+    (stage.folder / "before.yml").write_bytes((stage.folder / "qa-matrix.yml").read_bytes())
+    new = {"few": {"select": ["cart"]}, "far": {"vars": {"host": "far.example"}}}
+    stage.commit(*entries, env=env, **profiled(**new))
+    ended = stage.run("diff", "before.yml", "--format", "json")
+    assert ended.code == 0, ended
+    document = json.loads(ended.out)
+    assert list(document["profiles"]) == ["far"]
+    assert document["profiles"]["far"]["removed"] == []
+    assert "TOKEN now goes to far.example" in document["profiles"]["far"]["notices"][0]["message"]
 
 
 def test_what_differs_without_a_profile_is_not_said_again_for_each(stage: Stage) -> None:

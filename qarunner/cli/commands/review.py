@@ -105,21 +105,27 @@ MOST_PROFILED_ROWS = 20_000
 def _with_profiles(
     review: Review, earlier: _Earlier, before: Side, after: Side, now: _Sides, wanted: RowFilter
 ) -> Review:
-    """With what differs in single profiles alone, each compared with itself."""
+    """With what differs in single profiles alone: each compared with itself, a new one with the matrix that it changes.
+
+    Which rows a new profile leaves out is no change of these.
+    """
     earlier_names = profile_names(before.manifest.document)
-    both = [name for name in profile_names(after.manifest.document) if name in earlier_names]
-    if len(both) * max(len(before.rows), len(after.rows)) > MOST_PROFILED_ROWS:
-        remark = f"{len(both)} profiles are not compared, as they are large: qarunner diff --profile NAME compares one"
+    names = profile_names(after.manifest.document)
+    if len(names) * max(len(before.rows), len(after.rows)) > MOST_PROFILED_ROWS:
+        remark = f"{len(names)} profiles are not compared, as they are large: qarunner diff --profile NAME compares one"
         return replace(review, warnings=(*review.warnings, remark))
     reviews, remarks = [], []
-    for name in both:
+    for name in names:
+        is_new = name not in earlier_names
         try:
             assert earlier.under is not None  # noqa: S101  there is a side
-            one, two, _ = _chosen(earlier.under(name), now(name), wanted)
+            one, two, _ = _chosen(earlier.under(None if is_new else name), now(name), wanted)
         except UserError as error:
             remarks.append(f"profile {name} is not compared: {error.message}")
             continue
-        of_profile = beyond(whole := compare(one, two), review.difference)
+        whole = compare(one, two)
+        whole = replace(whole, removed=()) if is_new else whole
+        of_profile = beyond(whole, review.difference)
         if of_profile:
             changed = {change.after.id for change in of_profile.changed}
             notes = tuple(
