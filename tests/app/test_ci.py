@@ -318,8 +318,8 @@ def test_without_a_ci_system_git_is_asked(repository: Repository) -> None:
 
 def test_a_commit_that_buildkite_does_not_know_yet_is_that_of_git(repository: Repository) -> None:
     """`HEAD` stands there for the newest commit of a branch; no vendor could find anything by it."""
-    messages = {"BUILDKITE": "true", "BUILDKITE_COMMIT": "HEAD", "BUILDKITE_BRANCH": "fix"}
-    build = read_build(messages, repository.folder)
+    variables = {"BUILDKITE": "true", "BUILDKITE_COMMIT": "HEAD", "BUILDKITE_BRANCH": "fix"}
+    build = read_build(variables, repository.folder)
     assert (build.sha, build.branch) == (repository.sha, "fix")
 
 
@@ -531,7 +531,7 @@ def test_a_remote_with_a_password_does_not_tell_it(repository: Repository) -> No
 
 
 @pytest.mark.parametrize(
-    ("variables", "messages"),
+    ("variables", "wanted"),
     [
         (
             {
@@ -581,11 +581,11 @@ def test_a_remote_with_a_password_does_not_tell_it(repository: Repository) -> No
     ],
 )
 def test_who_let_it_run(
-    variables: dict[str, str], messages: tuple[str | None, str | None, str | None, int | None]
+    variables: dict[str, str], wanted: tuple[str | None, str | None, str | None, int | None]
 ) -> None:
     identity = who(variables)
     assert identity is not None
-    assert (identity.actor, identity.pipeline, identity.job, identity.attempt) == messages
+    assert (identity.actor, identity.pipeline, identity.job, identity.attempt) == wanted
     assert in_ci(variables)
 
 

@@ -92,8 +92,8 @@ def test_the_build_decides_what_gates(
     assert isinstance(policy, dict)
     assert [key for key in ("allow_failure", "quarantine") if policy[key]] == [gates]
     assert run(["explain", "b", "--output", "json", *where]) == 0
-    (messages,) = json.loads(capsys.readouterr().out)["entries"]
-    assert messages["gate"]["gating"] is False
+    (entry,) = json.loads(capsys.readouterr().out)["entries"]
+    assert entry["gate"]["gating"] is False
 
 
 def test_what_decides_is_named_where_the_branch_is_not_known(
@@ -101,9 +101,9 @@ def test_what_decides_is_named_where_the_branch_is_not_known(
 ) -> None:
     monkeypatch.delenv("QARUNNER_BRANCH")
     assert run(["explain", "b", "--output", "json"]) == 0
-    (messages,) = json.loads(capsys.readouterr().out)["entries"]
-    assert messages["gate"]["gating"] is None
-    assert "gates or not: quarantine is {{ vars.flaky" in messages["gate"]["reason"]
+    (entry,) = json.loads(capsys.readouterr().out)["entries"]
+    assert entry["gate"]["gating"] is None
+    assert "gates or not: quarantine is {{ vars.flaky" in entry["gate"]["reason"]
     assert run(["plan", "--select", "b"]) == 2
     assert "git.branch could not be found out" in capsys.readouterr().err
 

@@ -427,7 +427,7 @@ def test_hosts_that_no_vendor_reaches(url: str, host: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "messages"),
+    ("keys", "warned"),
     [
         ("if: \"{{ git.branch == 'main' }}\"", ["if"]),
         ("allow_failure: \"{{ git.branch != 'main' }}\"", ["allow_failure"]),
@@ -437,9 +437,9 @@ def test_hosts_that_no_vendor_reaches(url: str, host: str | None) -> None:
         ("if: true", []),
     ],
 )
-def test_a_fact_that_the_build_does_not_have_is_warned_of(keys: str, messages: list[str]) -> None:
+def test_a_fact_that_the_build_does_not_have_is_warned_of(keys: str, warned: list[str]) -> None:
     subject = manifest(f"matrix:\n  - {{ id: a, vendor: doksi, test_ids: [t], {keys} }}\n")
     git = {"branch": None, "tag": None, "sha": "0" * 40}
     problems = check_facts(subject, expand(subject), git)
-    assert [problem.message.partition(":")[0] for problem in problems] == messages
+    assert [problem.message.partition(":")[0] for problem in problems] == warned
     assert check_facts(subject, expand(subject), {**git, "branch": "main"}) == ()

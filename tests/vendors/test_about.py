@@ -42,11 +42,11 @@ def test_an_object_that_says_two_things_under_one_key_is_unreadable(text: str) -
         Reply(status=200, text=text).json()
 
 
-@pytest.mark.parametrize("found", [".", "..", "../r1", "a/../b", "a\\..\\b", "r1/."])
-def test_an_id_that_leads_to_another_resource_is_none(found: str) -> None:
+@pytest.mark.parametrize("result", [".", "..", "../r1", "a/../b", "a\\..\\b", "r1/."])
+def test_an_id_that_leads_to_another_resource_is_none(result: str) -> None:
     """A create that is answered so is in doubt: its run could never be asked for."""
     with pytest.raises(UnexpectedData):
-        path_id(JsonReader(found, "reply $.run_id"))
+        path_id(JsonReader(result, "reply $.run_id"))
     assert path_id(JsonReader("a/..b", "reply $.run_id")) == "a/..b"
 
 
@@ -105,13 +105,13 @@ def test_an_error_beside_a_pass_is_none_in_whatever_form_it_comes(vendor: str, e
         ("testerarmy", ("stepResults",)),
     ],
 )
-@pytest.mark.parametrize("odd", [{"0": {"status": "failed"}}, "login broken", 3])
-def test_what_is_no_list_may_hold_a_failure(vendor: str, where: tuple[str, ...], odd: object) -> None:
+@pytest.mark.parametrize("invalid", [{"0": {"status": "failed"}}, "login broken", 3])
+def test_what_is_no_list_may_hold_a_failure(vendor: str, where: tuple[str, ...], invalid: object) -> None:
     run, body = passing(vendor)
     part = body
     for key in where[:-1]:
         part = part[key]
-    part[where[-1]] = odd
+    part[where[-1]] = invalid
     assert read(vendor, run, body) is Verdict.UNKNOWN
 
 

@@ -54,9 +54,9 @@ def read(body: dict[str, Any], promised: int | None = None) -> Outcome:
 def test_a_row_needs_a_project_and_something_to_run(
     row: dict[str, object], settings: dict[str, str], messages: list[str]
 ) -> None:
-    found = objections(VENDOR, row, settings)
-    assert [message for _, message, _ in found] == messages
-    assert all("vendors.certyn.project" in (hint or "") for _, _, hint in found if not settings.get("project"))
+    result = objections(VENDOR, row, settings)
+    assert [message for _, message, _ in result] == messages
+    assert all("vendors.certyn.project" in (hint or "") for _, _, hint in result if not settings.get("project"))
 
 
 def test_each_entry_is_a_call_of_its_own() -> None:
@@ -182,15 +182,15 @@ def test_a_failure_beside_a_counter_that_is_none_leaves_the_promised_tests_open(
     assert read({"failed": 1, "blocked": "odd"}, promised=3).counts == {Verdict.FAILED: 1, Verdict.UNKNOWN: 2}
 
 
-@pytest.mark.parametrize("told", [{"failed": 0}, {"blocked": 0}, {"failed": 0, "skipped": 0, "aborted": 0}])
-def test_passes_are_derived_only_where_both_documented_counters_are_told(told: dict[str, Any]) -> None:
-    outcome = read({"total": 3, **told})
+@pytest.mark.parametrize("counters", [{"failed": 0}, {"blocked": 0}, {"failed": 0, "skipped": 0, "aborted": 0}])
+def test_passes_are_derived_only_where_both_documented_counters_are_told(counters: dict[str, Any]) -> None:
+    outcome = read({"total": 3, **counters})
     assert outcome.verdict is Verdict.UNKNOWN
     assert outcome.message == "Certyn does not say how many tests passed"
 
 
 @pytest.mark.parametrize(
-    ("told", "counts"),
+    ("counters", "counts"),
     [
         ({"total": 6, "failed": 1, "blocked": 1, "skipped": 1}, {"passed": 3, "failed": 1, "blocked": 1, "skipped": 1}),
         ({"total": 1, "failed": 1, "blocked": 0}, {"failed": 1}),
@@ -198,8 +198,8 @@ def test_passes_are_derived_only_where_both_documented_counters_are_told(told: d
         ({"total": 2, "failed": 0, "blocked": 0}, {"passed": 2}),
     ],
 )
-def test_what_the_other_counters_leave_over_has_passed(told: dict[str, Any], counts: dict[str, int]) -> None:
-    assert read(told).counts == {Verdict(word): number for word, number in counts.items()}
+def test_what_the_other_counters_leave_over_has_passed(counters: dict[str, Any], counts: dict[str, int]) -> None:
+    assert read(counters).counts == {Verdict(word): number for word, number in counts.items()}
 
 
 @pytest.mark.parametrize(

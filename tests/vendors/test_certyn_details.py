@@ -53,8 +53,8 @@ def counted(body: dict[str, Any]) -> Outcome:
 def named(*items: object, **counters: int) -> list[tuple[str, str | None, str | None]]:
     """The cases of a run whose counters say three passed: id, the vendor's word, and what is said of it."""
     body = {"state": "completed", "total": 3, "passed": 3, "failed": 0, "blocked": 0, **counters}
-    told = finished(ok(body), ok(OVERVIEW), ok({"items": items}))
-    return [(case.id, case.raw_status, case.message) for case in told.cases]
+    outcome = finished(ok(body), ok(OVERVIEW), ok({"items": items}))
+    return [(case.id, case.raw_status, case.message) for case in outcome.cases]
 
 
 def test_an_item_that_is_repeated_counts_once_unless_it_says_something_else() -> None:
@@ -99,7 +99,7 @@ def test_where_the_details_name_other_tests_than_were_counted_the_bad_counts_are
     body = {"state": "completed", "total": 5, "passed": 2, "failed": 1, "blocked": 1, "skipped": 1}
     kept = [Verdict.FAILED, Verdict.BLOCKED, Verdict.SKIPPED]
     for number in range(2, 6):
-        items = [{"testCaseId": str(each), "testOutcome": "aborted"} for each in range(number)]
+        items = [{"testCaseId": str(item), "testOutcome": "aborted"} for item in range(number)]
         counts = finished(ok(body), ok(OVERVIEW), ok({"items": items})).counts
         assert counts == dict.fromkeys(kept[: 5 - number], 1)
 
@@ -124,18 +124,18 @@ odd_numbers = numbers | st.none() | st.sampled_from([-1, "2", 1.5])
 @given(counters | adding_up, items, odd_numbers, odd_numbers)
 @examples(4)
 def test_details_never_make_a_pass_and_hide_no_failure(
-    body: dict[str, Any], found: list[dict[str, Any] | None], failed: object, blocked: object
+    body: dict[str, Any], result: list[dict[str, Any] | None], failed: object, blocked: object
 ) -> None:
     alone = counted(body)
-    details = ok({"items": found, "failedItems": failed, "blockedItems": blocked})
+    details = ok({"items": result, "failedItems": failed, "blockedItems": blocked})
     outcome = finished(ok(body), ok(OVERVIEW), details)
-    told = [item["testOutcome"] for item in found if item]
-    odd = [word for word in told if isinstance(word, str) and word and word not in BAD and word != "passed"]
-    contradicted = any(word in BAD for word in told if isinstance(word, str)) or len(odd) > body.get("skipped", 0)
+    words = [item["testOutcome"] for item in result if item]
+    invalid = [word for word in words if isinstance(word, str) and word and word not in BAD and word != "passed"]
+    contradicted = any(word in BAD for word in words if isinstance(word, str)) or len(invalid) > body.get("skipped", 0)
     if outcome.verdict is Verdict.PASSED:
         assert alone.verdict is Verdict.PASSED
         assert not contradicted
-    if alone.verdict is Verdict.FAILED or "failed" in told:
+    if alone.verdict is Verdict.FAILED or "failed" in words:
         assert outcome.verdict is Verdict.FAILED
     if alone.verdict is Verdict.PASSED and outcome.verdict is not Verdict.PASSED:
         assert contradicted or any(isinstance(number, (int, float)) and number >= 1 for number in (failed, blocked))
@@ -145,9 +145,9 @@ def test_details_never_make_a_pass_and_hide_no_failure(
 @given(counters | adding_up, items)
 @examples(4)
 def test_cases_and_counts_together_count_each_test_once(
-    body: dict[str, Any], found: list[dict[str, Any] | None]
+    body: dict[str, Any], result: list[dict[str, Any] | None]
 ) -> None:
-    alone, outcome = counted(body), finished(ok(body), ok(OVERVIEW), ok({"items": found}))
+    alone, outcome = counted(body), finished(ok(body), ok(OVERVIEW), ok({"items": result}))
     together = len(outcome.cases) + sum(outcome.counts.values())
     assert together == max(sum(alone.counts.values()), len(outcome.cases))
     passed = tally(outcome, 1).get(Verdict.PASSED, 0)
@@ -158,8 +158,8 @@ def test_cases_and_counts_together_count_each_test_once(
 
 @given(adding_up, st.data())
 def test_details_that_agree_change_nothing_but_name_the_tests(body: dict[str, Any], data: st.DataObject) -> None:
-    told = ["passed"] * body["passed"] + ["failed"] * body["failed"] + ["skipped"] * body["skipped"]
-    part = data.draw(st.permutations(told).flatmap(lambda rows: st.integers(0, len(rows)).map(lambda n: rows[:n])))
+    words = ["passed"] * body["passed"] + ["failed"] * body["failed"] + ["skipped"] * body["skipped"]
+    part = data.draw(st.permutations(words).flatmap(lambda rows: st.integers(0, len(rows)).map(lambda n: rows[:n])))
     alone = counted(body)
     rows = [{"testOutcome": word, "testCaseId": str(number)} for number, word in enumerate(part)]
     outcome = finished(ok(body), ok(OVERVIEW), ok({"items": rows}))

@@ -157,8 +157,8 @@ def test_the_plan_says_what_an_address_changes() -> None:
 @given(st.text(), st.text())
 def test_a_key_is_a_slug_and_as_unique_as_its_token(token: str, other: str) -> None:
     keys = []
-    for each in (token, other):
-        request = VENDOR.prepare(resource(), each, [ok(OVERVIEW), ok(listed())])
+    for item in (token, other):
+        request = VENDOR.prepare(resource(), item, [ok(OVERVIEW), ok(listed())])
         assert isinstance(request, Request)
         assert isinstance(request.body, dict)
         keys.append(str(request.body["key"]))

@@ -98,15 +98,15 @@ def sent(row: dict[str, Any]) -> Iterator[Request]:
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_testerarmys_file_allows_every_request(row: dict[str, Any]) -> None:
     for request in sent(row):
-        told = violations("testerarmy", request.method, request.path, query=dict(request.query), body=request.body)
-        assert not told, f"{request}: {told}"
+        violated = violations("testerarmy", request.method, request.path, query=dict(request.query), body=request.body)
+        assert not violated, f"{request}: {violated}"
 
 
 def test_a_field_that_the_file_does_not_have_is_a_violation() -> None:
-    (told,) = violations("testerarmy", "POST", f"/groups/{ID}/runs", body={"url": "https://x.example"})
-    assert "'url' was unexpected" in told
-    (told,) = violations("testerarmy", "GET", "/groups", reply=(200, "{}"))
-    assert "'groups' is a required property" in told
+    (violation,) = violations("testerarmy", "POST", f"/groups/{ID}/runs", body={"url": "https://x.example"})
+    assert "'url' was unexpected" in violation
+    (violation,) = violations("testerarmy", "GET", "/groups", reply=(200, "{}"))
+    assert "'groups' is a required property" in violation
 
 
 def test_every_option_is_in_a_row() -> None:

@@ -196,12 +196,12 @@ def validate(options: dict[str, Any]) -> None:
 
 def test_an_entry_is_a_create_of_its_own() -> None:
     entries = [entry("a"), entry("b"), entry("c", binary("a.apk"), BUILD), entry("d", binary("a.apk"), BUILD)]
-    assert list(VENDOR.group(entries)) == [(each,) for each in entries]
+    assert list(VENDOR.group(entries)) == [(item,) for item in entries]
 
 
 def races(*entries: Entry, **content: str) -> list[Conflict]:
     builds = {f"{n}.apk": Build(path=f"{n}.apk", filename=n, size=1, sha256=sha) for n, sha in content.items()}
-    return list(VENDOR.check_all([Call(entries=(each,)) for each in entries], builds))
+    return list(VENDOR.check_all([Call(entries=(entry,)) for entry in entries], builds))
 
 
 @pytest.mark.parametrize("other", [binary("b.apk"), Target(kind=TargetKind.TARGET_ID, value="33")])
@@ -316,8 +316,8 @@ def test_the_vendors_own_attempts_are_told_one_by_one() -> None:
     status = VENDOR.read(call, RemoteRun(id="9001"), [Reply(status=200, text=json.dumps(body))], polls=1)
     assert isinstance(status, Finished)
     (case,) = status.outcomes["a"].cases
-    told = "passed with 3 more attempts of DocketQA's own: failed: Pay: No button; passed"
-    assert (case.verdict, case.message) == (Verdict.FLAKY, told)
+    message = "passed with 3 more attempts of DocketQA's own: failed: Pay: No button; passed"
+    assert (case.verdict, case.message) == (Verdict.FLAKY, message)
 
 
 def test_a_run_that_goes_on_names_the_tests_that_have_none() -> None:
@@ -332,14 +332,14 @@ def test_a_run_that_goes_on_names_the_tests_that_have_none() -> None:
 @pytest.mark.parametrize("field", ["id", "test_blueprint_id", "test_group_run_id"])
 def test_an_answer_about_another_run_test_or_group_is_not_this_ones(field: str) -> None:
     run, call = RemoteRun(id="9001", memo={"test": "101", "group": "88"}), Call(entries=(entry("a"),))
-    own = {"id": 9001, "test_blueprint_id": 101, "test_group_run_id": 88, "status": "passed"}
+    first = {"id": 9001, "test_blueprint_id": 101, "test_group_run_id": 88, "status": "passed"}
 
     def read(body: dict[str, object]) -> object:
         return VENDOR.read(call, run, [Reply(status=200, text=json.dumps({"test_run": body}))], polls=1)
 
-    assert isinstance(read(own), Finished)
+    assert isinstance(read(first), Finished)
     with pytest.raises(UnexpectedData):
-        read({**own, field: 77})
+        read({**first, field: 77})
 
 
 def test_a_pass_that_names_no_run_says_so() -> None:
@@ -347,8 +347,8 @@ def test_a_pass_that_names_no_run_says_so() -> None:
     status = VENDOR.read(Call(entries=(entry("a"),)), RemoteRun(id="9001"), [reply], polls=1)
     assert isinstance(status, Finished)
     (case,) = status.outcomes["a"].cases
-    told = "DocketQA reports the test as passed, but its answer does not say which run it is about"
-    assert (case.verdict, case.message) == (Verdict.UNKNOWN, told)
+    message = "DocketQA reports the test as passed, but its answer does not say which run it is about"
+    assert (case.verdict, case.message) == (Verdict.UNKNOWN, message)
 
 
 def test_a_step_is_of_all_the_kinds_that_its_actions_have() -> None:
@@ -361,15 +361,15 @@ def test_a_step_is_of_all_the_kinds_that_its_actions_have() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("fields", "reason"),
     [
         ({"error_message": "No device"}, "No device"),
         ({"error": "No browser"}, "No browser"),
         ({"error_message": "No device", "error": "No browser"}, "No device"),
     ],
 )
-def test_a_pass_with_an_error_beside_it_is_none(told: dict[str, str], reason: str) -> None:
-    body = {"test_run": {"id": 9001, "status": "passed", **told}}
+def test_a_pass_with_an_error_beside_it_is_none(fields: dict[str, str], reason: str) -> None:
+    body = {"test_run": {"id": 9001, "status": "passed", **fields}}
     call = Call(entries=(entry("a"),))
     status = VENDOR.read(call, RemoteRun(id="9001"), [Reply(status=200, text=json.dumps(body))], polls=1)
     assert isinstance(status, Finished)
@@ -406,8 +406,8 @@ def test_no_test_runs_before_an_answer_says_that_its_build_is_current() -> None:
         assert making(*answers, SILENT) == look
         assert isinstance(making(*answers, SILENT, SHOWN), Prepared)
         assert isinstance(making(*answers, CURRENT), Prepared)
-        for odd in (SILENT, LOST, Reply(status=500, text="")):
-            refusal = making(*answers, SILENT, odd)
+        for invalid in (SILENT, LOST, Reply(status=500, text="")):
+            refusal = making(*answers, SILENT, invalid)
             assert isinstance(refusal, Refusal)
             assert refusal.cause is Cause.UNCERTAIN
     named_by_hand = making(SILENT, name="nightly")
@@ -426,8 +426,8 @@ def test_a_pin_is_asked_again_until_the_app_says_so() -> None:
 
 
 def test_ids_that_are_none_are_no_proof() -> None:
-    odd = {"id": {"x": 1}}
-    created = Reply(status=201, text=json.dumps({"build": odd, "app": {"id": 7, "current_build": odd}}))
+    invalid = {"id": {"x": 1}}
+    created = Reply(status=201, text=json.dumps({"build": invalid, "app": {"id": 7, "current_build": invalid}}))
     assert making(created) == More(request=Request(method="GET", path="/apps/7"), best_effort=True)
 
 

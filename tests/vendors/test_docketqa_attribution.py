@@ -77,8 +77,8 @@ def entry(kind: SelectionKind, ids: Iterable[str]) -> Entry:
 
 
 def created(runs: Iterable[Told]) -> Reply:
-    told = [{"id": run.id, "test_blueprint_id": run.test, "is_login_test_run": run.login} for run in runs]
-    return Reply(status=200, text=json.dumps({"test_group_run": {"id": 88, "test_runs": told}}))
+    listed = [{"id": run.id, "test_blueprint_id": run.test, "is_login_test_run": run.login} for run in runs]
+    return Reply(status=200, text=json.dumps({"test_group_run": {"id": 88, "test_runs": listed}}))
 
 
 def ended(run: Told) -> Reply:
@@ -95,7 +95,7 @@ def outcome(asked: Entry, runs: list[Told]) -> Outcome:
     """As the engine comes to it: every run that the create told of is polled, and what they say is merged."""
     call = Call(entries=(asked,))
     by_id = {str(run.id): run for run in reversed(runs)}
-    found = []
+    result = []
     made = VENDOR.accepted(call, created(runs))
     if isinstance(made, Finished):
         return merge([made.outcomes["a"]])
@@ -104,8 +104,8 @@ def outcome(asked: Entry, runs: list[Told]) -> Outcome:
         reply = ended(by_id[remote.id]) if remote.id in by_id else Reply(status=200, text="{}")
         status = VENDOR.read(call, remote, [reply], polls=0)
         assert isinstance(status, Finished)
-        found += [status.outcomes["a"]] if status.outcomes else []
-    return merge(found)
+        result += [status.outcomes["a"]] if status.outcomes else []
+    return merge(result)
 
 
 @given(asked=st.lists(st.sampled_from("123"), min_size=1, max_size=3, unique=True), runs=RUNS)

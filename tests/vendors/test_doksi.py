@@ -148,9 +148,9 @@ def test_an_answer_that_names_neither_its_run_nor_a_result_of_the_create_is_no_p
         assert isinstance(status, Finished)
         return status.outcomes["a"]
 
-    told = "Doksi's answer names neither the run nor a result of its create"
-    assert (read(anonymous).verdict, read(anonymous).message) == (Verdict.UNKNOWN, told)
-    assert read({**anonymous, "result_id": "8"}).message == told
+    message = "Doksi's answer names neither the run nor a result of its create"
+    assert (read(anonymous).verdict, read(anonymous).message) == (Verdict.UNKNOWN, message)
+    assert read({**anonymous, "result_id": "8"}).message == message
     assert read({**anonymous, "result_id": "7"}).verdict is Verdict.PASSED
 
 

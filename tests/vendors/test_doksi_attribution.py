@@ -166,8 +166,8 @@ def test_where_an_address_spells_a_secret_out_no_entry_gets_the_result_of_anothe
         for name, outcome in vendor.read().items():
             sure = [case.url for case in outcome.cases if case.url and case.verdict is not Verdict.UNKNOWN]
             assert all(vendor.owners[key].id == name for key in sure)
-            own = [case for case in outcome.cases if case.url and vendor.owners[case.url].id == name]
-            assert len(own) == sum(owner.id == name for owner in vendor.owners.values())
+            first = [case for case in outcome.cases if case.url and vendor.owners[case.url].id == name]
+            assert len(first) == sum(owner.id == name for owner in vendor.owners.values())
 
 
 @given(matrices())

@@ -59,18 +59,18 @@ def entry(vendor: str, row: dict[str, Any]) -> Entry:
 
 
 def replies(folder: Path) -> list[Reply]:
-    found = []
+    result = []
     for path in sorted(folder.glob("reply*")):
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".txt":
             status, _, body = text.partition("\n")
-            found.append(Reply(status=int(status), text=body))
+            result.append(Reply(status=int(status), text=body))
         else:
             document = json.loads(text)
-            found.append(
+            result.append(
                 Reply(status=document["status"], text=json.dumps(document["body"]), headers=document.get("headers", {}))
             )
-    return found
+    return result
 
 
 def plain(value: object) -> Any:  # noqa: ANN401
@@ -82,14 +82,14 @@ def plain(value: object) -> Any:  # noqa: ANN401
 
 def _short(value: object) -> Any:  # noqa: ANN401
     if isinstance(value, dict):
-        return {key: _short(found) for key, found in value.items() if found is not None and found not in ({}, ())}
-    return [_short(found) for found in value] if isinstance(value, (list, tuple)) else value
+        return {key: _short(result) for key, result in value.items() if result is not None and result not in ({}, ())}
+    return [_short(result) for result in value] if isinstance(value, (list, tuple)) else value
 
 
-def resource(vendor: Vendor, told: dict[str, Any]) -> Resource:
-    build = Build(**told["build"]) if "build" in told else None
-    kind = ResourceKind(told["kind"])
-    return Resource(id="resource-1", vendor=vendor.info.name, kind=kind, build=build, data=told.get("data", {}))
+def resource(vendor: Vendor, data: dict[str, Any]) -> Resource:
+    build = Build(**data["build"]) if "build" in data else None
+    kind = ResourceKind(data["kind"])
+    return Resource(id="resource-1", vendor=vendor.info.name, kind=kind, build=build, data=data.get("data", {}))
 
 
 REQUESTS = {"submit", "poll", "cancel", "cancel_all", "release"}

@@ -150,10 +150,10 @@ def test_certyn_lists_by_the_projects_id(kind: InventoryKind, ids: list[str]) ->
 @pytest.mark.parametrize("vendor", ["testerarmy", "docketqa", "certyn"])
 def test_a_malformed_list_is_no_empty_one(vendor: str) -> None:
     adapter = registry.get(vendor)
-    odd = Reply(status=200, text='{"odd": 1}')
+    invalid = Reply(status=200, text='{"odd": 1}')
     for kind in adapter.info.inventories:
         with pytest.raises(UnexpectedData):
-            adapter.inventory(kind, {"project": PROJECT}, [odd, odd])
+            adapter.inventory(kind, {"project": PROJECT}, [invalid, invalid])
 
 
 # --- one list for many runs -------------------------------------------------------------------------------------------
@@ -168,10 +168,10 @@ def test_testerarmys_list_tells_each_run_as_its_own_read_does() -> None:
     step = adapter.poll_many({}, runs, replies[:1])
     assert isinstance(step, Request)
     assert dict(step.query)["cursor"] == "c"
-    found = adapter.poll_many({}, runs, replies)
-    assert not isinstance(found, Request)
-    assert found is not None
-    assert {name: json.loads(reply.text)["status"] for name, reply in found.items()} == {
+    result = adapter.poll_many({}, runs, replies)
+    assert not isinstance(result, Request)
+    assert result is not None
+    assert {name: json.loads(reply.text)["status"] for name, reply in result.items()} == {
         "r1": "completed",
         "r2": "running",
     }
@@ -181,7 +181,7 @@ SURE: dict[str, Json] = {"state": "completed", "total": 2, "passed": 1, "failed"
 
 
 @pytest.mark.parametrize(
-    ("told", "found_ids"),
+    ("fields", "found_ids"),
     [
         ({"state": "in_progress"}, {"a", "b"}),
         (SURE, {"a", "b"}),
@@ -195,14 +195,14 @@ SURE: dict[str, Json] = {"state": "completed", "total": 2, "passed": 1, "failed"
         ({key: value for key, value in SURE.items() if key != "blocked"}, {"b"}),
     ],
 )
-def test_certyns_list_decides_a_run_whose_counters_leave_no_doubt(told: dict[str, Json], found_ids: set[str]) -> None:
+def test_certyns_list_decides_a_run_whose_counters_leave_no_doubt(fields: dict[str, Json], found_ids: set[str]) -> None:
     adapter = registry.get("certyn")
     runs = [RemoteRun(id="a", memo={"tests": 2}), RemoteRun(id="b", memo={"tests": 2})]
-    items = [{"runId": "a", **told}, {"runId": "b", **SURE}, {"runId": "c", **SURE}]
+    items = [{"runId": "a", **fields}, {"runId": "b", **SURE}, {"runId": "c", **SURE}]
     bodies = ({"projects": [{"id": "p1", "slug": "shop"}]}, {"items": items, "totalCount": 3})
-    found = adapter.poll_many({"project": "shop"}, runs, [Reply(status=200, text=json.dumps(body)) for body in bodies])
-    assert isinstance(found, dict)
-    assert set(found) == found_ids
+    result = adapter.poll_many({"project": "shop"}, runs, [Reply(status=200, text=json.dumps(body)) for body in bodies])
+    assert isinstance(result, dict)
+    assert set(result) == found_ids
 
 
 def test_certyns_list_is_read_to_its_end_and_what_it_tells_twice_is_in_doubt() -> None:
@@ -217,9 +217,9 @@ def test_certyns_list_is_read_to_its_end_and_what_it_tells_twice_is_in_doubt() -
         skips.append(dict(step.query)["skip"])
         state = "in_progress" if len(bodies) == 3 else "completed"
         bodies.append({"items": [{"runId": name, **SURE, "state": state}], "totalCount": 3})
-    found = adapter.poll_many({"project": "shop"}, runs, [Reply(status=200, text=json.dumps(body)) for body in bodies])
-    assert isinstance(found, dict)
-    assert (skips, set(found)) == (["0", "1", "2"], {"b"})
+    result = adapter.poll_many({"project": "shop"}, runs, [Reply(status=200, text=json.dumps(body)) for body in bodies])
+    assert isinstance(result, dict)
+    assert (skips, set(result)) == (["0", "1", "2"], {"b"})
 
 
 @pytest.mark.parametrize("vendor", ["doksi", "docketqa"])

@@ -38,8 +38,8 @@ def row(base: dict[str, Any], *, options: Mapping[str, object] | None = None, **
 def complained(data: Mapping[str, object], project: str | None = PROJECT) -> list[tuple[str, str]]:
     """What schema, table and adapter say together: each place, and the words."""
     settings: dict[str, Json] = {} if project is None else {"project": project}
-    found = objections(VENDOR, {key: value for key, value in data.items() if value is not None}, settings)
-    return [(".".join(map(str, path)), f"{message} | {hint}") for path, message, hint in found]
+    result = objections(VENDOR, {key: value for key, value in data.items() if value is not None}, settings)
+    return [(".".join(map(str, path)), f"{message} | {hint}") for path, message, hint in result]
 
 
 @pytest.mark.parametrize(

@@ -39,13 +39,13 @@ GROUP = "22222222-2222-4222-8222-222222222222"
 PROJECT = "33333333-3333-4333-8333-333333333333"
 
 
-def call(kind: SelectionKind = SelectionKind.CATEGORY_IDS, each: str = GROUP) -> Call:
+def call(kind: SelectionKind = SelectionKind.CATEGORY_IDS, item: str = GROUP) -> Call:
     entry = Entry(
         id="smoke",
         vendor="testerarmy",
         policy=Policy(timeout_s=60),
         origin=Place(file="qa-matrix.yml", line=1, column=1),
-        selection=Selection(kind=kind, ids=(each,)),
+        selection=Selection(kind=kind, ids=(item,)),
     )
     return Call(entries=(entry,))
 
@@ -238,11 +238,11 @@ def test_two_words_are_in_progress_whatever_stands_beside_them(word: str, more: 
 
 @pytest.mark.parametrize("word", ["passed", "PASS", "complete", "skipped", "done"])
 def test_an_unknown_word_goes_on_and_is_never_believed(word: str) -> None:
-    told = {**PASS, "status": word}
-    status = VENDOR.read(call(), RemoteRun(id="r"), [reply({**told, "completedAt": None})], polls=0)
+    body = {**PASS, "status": word}
+    status = VENDOR.read(call(), RemoteRun(id="r"), [reply({**body, "completedAt": None})], polls=0)
     assert isinstance(status, Running)
     assert status.note == word
-    outcome = read(RemoteRun(id="r"), {**told, "completedAt": "2026-07-01T10:00:00Z"})
+    outcome = read(RemoteRun(id="r"), {**body, "completedAt": "2026-07-01T10:00:00Z"})
     assert (outcome.verdict, outcome.raw_status) == (Verdict.UNKNOWN, outcome.cases[0].raw_status)
     assert (outcome.raw_status or "").startswith(word)
 
@@ -311,8 +311,8 @@ odd = st.lists(names | st.sampled_from([None, "", "..", True, "\ud800"]))
 def test_every_run_of_a_create_is_followed_and_only_what_ran_can_pass(
     status: str | None, lists: dict[str, Any], count: int | None
 ) -> None:
-    told = [each for name in ("runIds", "queuedRunIds", "cancelledRunIds") for each in lists.get(name) or ()]
-    good = {each for each in [*told, lists.get("runId")] if each in {"r1", "r2", "r3", "r4"}}
+    told = [item for name in ("runIds", "queuedRunIds", "cancelledRunIds") for item in lists.get(name) or ()]
+    good = {item for item in [*told, lists.get("runId")] if item in {"r1", "r2", "r3", "r4"}}
     try:
         runs = VENDOR.accepted(call(), reply({"status": status, **lists, "count": count}, 202))
     except UnexpectedData:
@@ -328,19 +328,19 @@ def test_every_run_of_a_create_is_followed_and_only_what_ran_can_pass(
     assert {run.id for run in runs} == good
     assert len(runs) == len(good)
     outcome = merge([read(run, PASS) for run in runs])
-    whole = len(good) >= (count or 0) and all(each in good for each in told)
-    stopped = status == "cancelled" or any(each in good for each in lists.get("cancelledRunIds") or ())
+    whole = len(good) >= (count or 0) and all(item in good for item in told)
+    stopped = status == "cancelled" or any(item in good for item in lists.get("cancelledRunIds") or ())
     assert (outcome.verdict is Verdict.PASSED) is (bool(good) and whole and not stopped)
 
 
 @given(JSON | st.dictionaries(KEYS, JSON))
 def test_any_answer_to_a_create_is_read_or_cannot_be(body: object) -> None:
-    for kind, each in ((SelectionKind.CATEGORY_IDS, GROUP), (SelectionKind.TEST_IDS, TEST)):
+    for kind, item in ((SelectionKind.CATEGORY_IDS, GROUP), (SelectionKind.TEST_IDS, TEST)):
         with contextlib.suppress(UnexpectedData):
-            made = VENDOR.accepted(call(kind, each), reply(body, 202))
+            made = VENDOR.accepted(call(kind, item), reply(body, 202))
             for run in made if isinstance(made, tuple) else ():
-                assert VENDOR.poll(call(kind, each), run).path.isascii()
-                VENDOR.cancel(call(kind, each), run)
+                assert VENDOR.poll(call(kind, item), run).path.isascii()
+                VENDOR.cancel(call(kind, item), run)
 
 
 def test_one_cancelled_run_of_a_group_is_not_hidden_by_the_others() -> None:

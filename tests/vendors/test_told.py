@@ -94,7 +94,7 @@ def test_docketqa_tells_a_video_and_what_steps_did() -> None:
     ).outcomes["e"]
     (case,) = outcome.cases
     assert (case.verdict, case.video_url) == (Verdict.PASSED, "https://v.example")
-    assert [(each.kind, each.duration_s) for each in case.steps] == [("click_element", 4)]
+    assert [(item.kind, item.duration_s) for item in case.steps] == [("click_element", 4)]
 
 
 def test_testerarmy_tells_the_time_of_steps_and_why_a_pull_request_has_no_comment() -> None:
@@ -116,7 +116,7 @@ def test_testerarmy_tells_the_time_of_steps_and_why_a_pull_request_has_no_commen
     )
     assert case.verdict is Verdict.PASSED
     assert case.message == ("no comment on the pull request: TesterArmy did not find the pull request (pr_not_found)")
-    assert [(each.kind, each.duration_s) for each in case.steps] == [("act", 2.0)]
+    assert [(item.kind, item.duration_s) for item in case.steps] == [("act", 2.0)]
 
 
 def test_certyn_tells_the_execution_of_a_test() -> None:

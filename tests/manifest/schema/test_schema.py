@@ -66,8 +66,8 @@ def test_golden(case: str, golden: Callable[[Path, str], None]) -> None:
 
 
 def test_every_code_has_a_case() -> None:
-    messages = {problem.code for case in CASES for problem in problems((ROOT / case / "qa-matrix.yml").read_bytes())}
-    assert FAULT_CODES - messages == {fault_codes.TOO_LARGE, fault_codes.OTHER}
+    codes = {problem.code for case in CASES for problem in problems((ROOT / case / "qa-matrix.yml").read_bytes())}
+    assert FAULT_CODES - codes == {fault_codes.TOO_LARGE, fault_codes.OTHER}
 
 
 def test_every_refusal_has_a_case() -> None:
@@ -110,11 +110,11 @@ def test_an_id_may_be_a_secret_that_only_the_request_reveals() -> None:
 
 
 def test_certyn_can_do_with_an_instruction() -> None:
-    messages: dict[str, object] = {"id": "a", "vendor": "certyn", "options": {"instruction": "Buy a book"}}
-    assert schema.faults(messages, part="row") == ()
-    assert schema.faults({**messages, "tags": ["a"]}, part="row") == ()
-    assert schema.faults({**messages, "tags": ["a"], "category_ids": ["b"]}, part="row")
-    assert schema.faults({**messages, "vendor": "plug"}, part="row")
+    row: dict[str, object] = {"id": "a", "vendor": "certyn", "options": {"instruction": "Buy a book"}}
+    assert schema.faults(row, part="row") == ()
+    assert schema.faults({**row, "tags": ["a"]}, part="row") == ()
+    assert schema.faults({**row, "tags": ["a"], "category_ids": ["b"]}, part="row")
+    assert schema.faults({**row, "vendor": "plug"}, part="row")
 
 
 def test_rendered_rows_are_not_excused_by_braces() -> None:

@@ -111,8 +111,8 @@ def test_every_key_has_an_example_that_is_valid() -> None:
 
 def test_values_of_a_closed_set_are_explained() -> None:
     for node in subschemas(SCHEMA):
-        messages = node.get("markdownEnumDescriptions")
-        assert messages is None or len(cast("list[str]", messages)) == len(cast("list[str]", node["enum"]))
+        descriptions = node.get("markdownEnumDescriptions")
+        assert descriptions is None or len(cast("list[str]", descriptions)) == len(cast("list[str]", node["enum"]))
     for path in (("vendor", "anyOf", 0), ("platform", "anyOf", 0), ("variable", "properties", "format")):
         assert "markdownEnumDescriptions" in cast("dict[str, object]", at(*path)), path
 

@@ -236,14 +236,14 @@ def test_nothing_is_marked_that_no_row_is_refused_for(
     faults = schema.faults({"version": 1, "name": "x", "defaults": defaults, "matrix": [whole]})
     expanded = list(merged(defaults, whole))
     assume(all(len(cast("dict[str, object]", data.get("target", {}))) < 2 for _, data in expanded))
-    messages = [(at, fault) for at, data in expanded for fault in schema.faults(data, part="row")]
-    refused = {at for at, _ in messages}
+    refusals = [(at, fault) for at, data in expanded for fault in schema.faults(data, part="row")]
+    refused = {at for at, _ in refusals}
     for fault in faults:
         path = fault.path[2:]
         if fault.code == fault_codes.CAPABILITY and path != ("platform",):
             # A row tells the first of its reasons alone: which one it is may differ from the file's.
             of_variant = path[:2] if path[:1] == ("variants",) else None
-            assert of_variant in refused if of_variant else refused, (fault, messages)
+            assert of_variant in refused if of_variant else refused, (fault, refusals)
 
 
 # --- the examples -----------------------------------------------------------------------------------------------------

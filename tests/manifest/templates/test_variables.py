@@ -381,8 +381,8 @@ def test_many_rows_with_one_secret_make_one_problem() -> None:
 
 def test_the_value_of_a_secret_that_is_not_allowed_is_not_looked_at() -> None:
     subject = named("{{ env.PREVIEW }}", "env: { PREVIEW: { secret: true, pattern: 'a.*' } }")
-    messages = [refusal(lambda text=text: rendered(subject, Values(env={"PREVIEW": text}))) for text in ("abc", "xyz")]  # type: ignore[misc]
-    assert messages[0] == messages[1]
+    refusals = [refusal(lambda text=text: rendered(subject, Values(env={"PREVIEW": text}))) for text in ("abc", "xyz")]  # type: ignore[misc]
+    assert refusals[0] == refusals[1]
 
 
 def test_a_part_of_vars_is_as_secret_as_what_is_in_it() -> None:
