@@ -15,8 +15,8 @@ import requests
 import urllib3
 from msgspec import Struct, field
 from msgspec.structs import replace
+from requests.structures import CaseInsensitiveDict
 
-from qarunner.decode import Json
 from qarunner.engine.io.connection import (
     Clock,
     Endpoint,
@@ -44,6 +44,7 @@ from qarunner.vendors.api import METHODS, AnyRequest, Build, Cause, Fault, Reply
 if TYPE_CHECKING:
     import ssl
 
+    from qarunner.decode import Json
     from qarunner.engine.decide.interpret import Answer
 
 
@@ -75,19 +76,6 @@ _HEADERS = {
     "Accept": "application/json",
     "Connection": "keep-alive",
 }
-
-
-class _Parcel(Struct, frozen=True, kw_only=True):
-    """What goes over the network, with everything in it that is secret. It has no representation, and is not kept."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: Json = None
-    file: ProgressReader | None = None
-
-    def __repr__(self) -> str:
-        return f"_Parcel({self.method})"
 
 
 class Permissions(Struct, frozen=True, kw_only=True):
@@ -156,6 +144,8 @@ class Transport:
         self._scrub_name = self.scrub if strong == hidden else Scrubber(strong)
         # Asked once, by one thread: requests sets a variable of the process while it thinks about NO_PROXY.
         self._proxies = {url: network.proxy_for(url) for url in self.base_urls.values()}
+        self._bases: dict[str, requests.PreparedRequest] = {}
+        """For each vendor, what is the same in all its requests: they are prepared once."""
         self._asking = threading.Lock()
         self._local = threading.local()
         self._context: ssl.SSLContext | None = None
@@ -180,16 +170,30 @@ class Transport:
             reason = f"with its secret, the path {request.path!r} of a request leaves its place"
         if reason is not None:
             return Fault(sent=False, final=Cause.REFUSED, message=reason)
-        endpoint, timeouts = self._endpoints[vendor], self._timeouts
-        parcel = _Parcel(
-            method=request.method,
-            url=self._url(endpoint, request),
-            headers={**self._headers(endpoint, key), **dict(request.headers)},
-            body=None if request.body is None else self._revealed(request.body),
-        )
+        timeouts = self._timeouts
         patience_s = timeouts.create_s if fresh or key is not None else timeouts.read_s
         limit_s = min(limit_s, timeouts.connect_s + patience_s + timeouts.rest_s)
-        return self._answer(parcel, self._exchange(patience_s, limit_s, fresh=fresh))
+        exchange = self._exchange(patience_s, limit_s, fresh=fresh)
+        return self._answer(lambda: self._prepared(vendor, request, key), self.base_urls[vendor], exchange)
+
+    def _prepared(self, vendor: str, request: Request, key: str | None) -> requests.PreparedRequest:
+        """As requests sends it; no cookies are kept, and the credential stands in the headers."""
+        endpoint = self._endpoints[vendor]
+        if vendor not in self._bases:
+            self._bases[vendor] = _prepare("GET", endpoint.base_url, {**_HEADERS, **endpoint.auth_headers()})
+        base, prepared = self._bases[vendor], requests.PreparedRequest()
+        query = [(name, reveal(value, self._secrets)) for name, value in request.query]
+        words = urlencode([*query, *endpoint.auth_query()])
+        path = quote(reveal(request.path, self._secrets), safe="/%:@!$&'()*+,;=-._~")
+        prepared.method = request.method
+        prepared.url = f"{(base.url or '').rstrip('/')}{path}" + (f"?{words}" if words else "")
+        more = dict(request.headers)
+        if key is not None and endpoint.idempotency_header:
+            more[endpoint.idempotency_header] = key
+        prepared.prepare_headers(more)
+        prepared.headers = CaseInsensitiveDict({**base.headers, **prepared.headers})
+        prepared.prepare_body(None, None, None if request.body is None else self._revealed(request.body))
+        return prepared
 
     def forbidden(self, vendor: str, request: Request) -> str | None:
         """Why a request must not be sent, whatever plan it comes from; None if it may be."""
@@ -234,8 +238,8 @@ class Transport:
                 headers["Content-Type"] = f"multipart/form-data; boundary={boundary}"
                 around, method = form_around(upload.form, boundary), "POST"
             body = ProgressReader(file, lambda sent, size: self._sent(name, sent, size), around)
-            parcel = _Parcel(method=method, url=url, headers=headers, file=body)
-            return self._answer(parcel, self._exchange(self._timeouts.upload_s, limit_s, fresh=True))
+            exchange = self._exchange(self._timeouts.upload_s, limit_s, fresh=True)
+            return self._answer(lambda: _prepare(method, url, headers, body), url, exchange)
 
     def _connections(self) -> Pools:
         """This thread's."""
@@ -250,12 +254,12 @@ class Transport:
                 self._context = self._network.tls_context()
             return self._context
 
-    def _answer(self, parcel: _Parcel, exchange: Exchange) -> Answer:
-        parts = urlsplit(parcel.url)
+    def _answer(self, prepare: Callable[[], requests.PreparedRequest], url: str, exchange: Exchange) -> Answer:
+        parts = urlsplit(url)
         origin, proxy = f"{parts.scheme}://{parts.netloc}", None
         try:
             proxy = self._proxy_for(origin)
-            request = _prepared(parcel)
+            request = prepare()
             with watched(exchange), self._connections().send_over(request, origin, proxy, exchange) as response:
                 text = self._text(response)
         except UserError as error:
@@ -264,7 +268,11 @@ class Transport:
             route = Route(host=parts.netloc, proxy=proxy, variable=self._network.proxy_variable)
             fault = fault_of(error, exchange, route)
             return replace(fault, message=self.scrub(fault.message))
-        headers = {name.lower(): self.scrub(value) for name, value in response.headers.items()}
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        # A secret that stands in one of the values stands in all of them together, too.
+        together = "\n".join(headers.values())
+        if self.scrub(together) != together:
+            headers = {name: self.scrub(value) for name, value in headers.items()}
         return Reply(status=response.status, text=text, headers=headers)
 
     def _exchange(self, patience_s: float, total_s: float, *, fresh: bool) -> Exchange:
@@ -281,18 +289,6 @@ class Transport:
     def _sent(self, name: str, sent: int, size: int) -> None:
         self._uploaded[name] = most = max(sent, self._uploaded.get(name, 0))
         self.watch(name, most, size)
-
-    def _headers(self, endpoint: Endpoint, key: str | None) -> dict[str, str]:
-        headers = {**_HEADERS, **endpoint.auth_headers()}
-        if key is not None and endpoint.idempotency_header:
-            headers[endpoint.idempotency_header] = key
-        return headers
-
-    def _url(self, endpoint: Endpoint, request: Request) -> str:
-        asked = [(name, reveal(value, self._secrets)) for name, value in request.query]
-        query = urlencode([*asked, *endpoint.auth_query()])
-        path = quote(reveal(request.path, self._secrets), safe="/%:@!$&'()*+,;=-._~")
-        return f"{endpoint.base_url}{path}" + (f"?{query}" if query else "")
 
     def _revealed(self, body: Json) -> Json:
         match body:
@@ -344,14 +340,15 @@ class Transport:
                 return value
 
 
-def _prepared(parcel: _Parcel) -> requests.PreparedRequest:
-    """As requests sends it; no cookies are kept, and the credential stands in the headers."""
+def _prepare(
+    method: str, url: str, headers: Mapping[str, str], file: ProgressReader | None = None
+) -> requests.PreparedRequest:
     request = requests.PreparedRequest()
-    request.prepare_method(parcel.method)
-    request.prepare_url(parcel.url, None)
-    request.prepare_headers(parcel.headers)
-    request.prepare_body(parcel.file, None, parcel.body)
-    if parcel.file is not None:  # a store's address may hold a user and a password of its own
+    request.prepare_method(method)
+    request.prepare_url(url, None)
+    request.prepare_headers(headers)
+    request.prepare_body(file, None)
+    if file is not None:  # a store's address may hold a user and a password of its own
         request.prepare_auth(None)
     return request
 
