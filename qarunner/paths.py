@@ -182,8 +182,16 @@ def _within(folder: Path, root: Path | None) -> Path:
 
 
 def _goes_through(path: Path, name: str) -> bool:
-    """Some systems do not tell upper case from lower."""
-    return any(part.casefold() == name for part in path.parts)
+    return any(_bare(part) == name for part in path.parts)
+
+
+def _bare(part: str) -> str:
+    """A name as the least exact system has it: no capitals, no marks that are not seen, no end of dots, no stream."""
+    if not part.isascii():
+        import unicodedata  # noqa: PLC0415  hardly any path needs it
+
+        part = "".join(sign for sign in part if unicodedata.category(sign) != "Cf")
+    return part.casefold().partition(":")[0].rstrip(". ")
 
 
 def read_regular(path: Path) -> bytes:

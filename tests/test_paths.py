@@ -423,3 +423,10 @@ def test_a_folder_of_ours_is_recognised_behind_a_link(checkout: Path, tmp_path: 
     (checkout / ".qarunner").mkdir()
     (tmp_path / "shortcut").symlink_to(checkout / ".qarunner")
     assert is_below(tmp_path / "shortcut" / "x.xml", ".qarunner")
+
+
+@pytest.mark.parametrize("name", [".git", ".GIT", ".git.", ".git. .", ".git::$INDEX_ALLOCATION", ".g\u200cit"])
+def test_the_folder_of_git_is_known_by_each_name_that_a_system_has_for_it(name: str, tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    assert is_below(tmp_path / name / "config", ".git")
+    assert not is_below(tmp_path / f"x{name}" / "config", ".git")

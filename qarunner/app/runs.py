@@ -6,6 +6,7 @@ Folders come from caches and artifacts: somebody else may have made them. The se
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from qarunner.entry import Entry
 
 _RUN_ID = regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_NO_FOLDER = regex(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|.*\.", re.IGNORECASE)
+"""Windows takes these for devices, and drops a dot at the end."""
 _SHOWN = 5
 
 
@@ -119,6 +122,10 @@ def checked_id(run_id: str) -> str:
     """UserError for what is no run id, and so cannot lead out of the folder of runs."""
     if not _RUN_ID.fullmatch(run_id):
         raise UserError(f"{run_id!r} is no run id", hint="letters, digits, dots, dashes and underscores, 100 at most")
+    if _NO_FOLDER.fullmatch(run_id):
+        raise UserError(
+            f"{run_id!r} is no run id", hint="Windows has no folder of this name, and a run's goes anywhere"
+        )
     return run_id
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from qarunner.app.runs import checked_id
 from qarunner.cli.pipelines import github
 from qarunner.emulator import serve
 from tests.amount import FULL, PATIENCE_S
@@ -203,6 +204,12 @@ def test_the_jobs_of_a_matrix_have_runs_and_caches_of_their_own(
         names.add((started.outputs["name"]["run-id"], started.outputs["name"]["key"]))
     assert len(names) == 3
     assert len({key for _, key in names}) == 3
+
+
+def test_a_job_with_a_long_name_has_a_runs_id() -> None:
+    for more in range(3):
+        environ = {"GITHUB_JOB": "qa-" * 33 + "x" * more, "GITHUB_RUN_ID": "4711"}
+        assert checked_id(github._run_id(environ, {}))
 
 
 def test_a_runner_of_ones_own_keeps_runs_beside_the_checkout(

@@ -28,6 +28,8 @@ NONSENSE = {
     "--poll-interval 0s": "--poll-interval 0s: not a duration",
     "--on-interrupt explode": "--on-interrupt",
     "--run-id ../elsewhere": "is no run id",
+    "--run-id NUL.1": "Windows has no folder of this name",
+    "--run-id r1.": "Windows has no folder of this name",
     "--var LOCALE": "not of the form K=V",
     "--var LOCALE=de": "does not declare LOCALE",
     "--var-file missing.yml": "cannot be read",

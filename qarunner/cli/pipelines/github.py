@@ -115,8 +115,9 @@ def run(environ: MutableMapping[str, str]) -> int:
 
 def _run_id(environ: Mapping[str, str], inputs: Mapping[str, str]) -> str:
     """Names the job of the pipeline, whatever its attempt."""
-    words = "-".join(part for part in ("gh", *_job(environ)[1:], _leg(environ, inputs)) if part)
-    return "".join(sign if sign.isascii() and (sign.isalnum() or sign in "._-") else "-" for sign in words)[-100:]
+    words = "-".join(part for part in (*_job(environ)[1:], _leg(environ, inputs)) if part)
+    plain = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "._-") else "-" for sign in words)
+    return f"gh-{plain[-97:]}"
 
 
 def _report(environ: Mapping[str, str], path: Path) -> None:
