@@ -33,7 +33,7 @@ from qarunner.report import FORMATS
 from qarunner.secret import VALUE_OF, mask, seal_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from qarunner.entry import Report
     from qarunner.manifest.yaml.reader import Document
@@ -209,20 +209,23 @@ def refused_leaves_none(reports: Iterable[ReportTarget], runs_dir: Path, environ
         raise
     except BaseException:  # a bug and a signal begin no run either
         with contextlib.suppress(UserError, OSError):
-            claim(reports, runs_dir, environ)
+            claim(reports, runs_dir, environ, lambda _: None)
         raise
 
 
-def claim(reports: Iterable[ReportTarget], runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
+def claim(
+    reports: Iterable[ReportTarget], runs_dir: Path, environ: Mapping[str, str], warn: Callable[[str], None]
+) -> None:
     """Removes the reports of an earlier run at these places: they would be taken for reports of this run.
 
     UserError for a report over a file of a run, or over one that git tracks: the others are removed all the same.
-    Warnings where git cannot tell.
+    `warn` is called where git cannot tell.
     """
-    warnings, problems = [], []
+    problems = []
     for report in reports:
         try:
-            warnings += _check_place(report, runs_dir, environ)
+            if (doubt := _check_place(report, runs_dir, environ)) is not None:
+                warn(f"qarunner: warning: {doubt}")
             remove_file(report.path)
         except UserError as error:
             problems.append(error)
@@ -231,16 +234,17 @@ def claim(reports: Iterable[ReportTarget], runs_dir: Path, environ: Mapping[str,
             problems.append(UserError(f"{report.word}: {what}: {error.strerror}"))
     if problems:
         raise problems[0]
-    return warnings
 
 
-def claim_out(path: Path, form: str, runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
+def claim_out(path: Path, form: str, runs_dir: Path, environ: Mapping[str, str], warn: Callable[[str], None]) -> None:
     """The same for the one report that `--out` names."""
     word = f"--out {path}"
-    return claim([ReportTarget(format=form, path=_writable(word, path), named=True, option=word)], runs_dir, environ)
+    target = ReportTarget(format=form, path=_writable(word, path), named=True, option=word)
+    claim([target], runs_dir, environ, warn)
 
 
-def _check_place(report: ReportTarget, runs_dir: Path, environ: Mapping[str, str]) -> list[str]:
+def _check_place(report: ReportTarget, runs_dir: Path, environ: Mapping[str, str]) -> str | None:
+    """What git cannot tell of a report's place; None if it can. UserError for a place that no report may have."""
     from qarunner.app.git import tracked
 
     place = _place(report.path)
@@ -253,8 +257,8 @@ def _check_place(report: ReportTarget, runs_dir: Path, environ: Mapping[str, str
         raise UserError(f"{report.word}: {_TRACKED}", hint=hint)
     refuse_input(report.path)
     if isinstance(answer, Known):
-        return []
-    return [f"{report.word}: git cannot tell whether it tracks this file: {answer.why}"]
+        return None
+    return f"{report.word}: git cannot tell whether it tracks this file: {answer.why}"
 
 
 LONGEST_TEXT = 10_000

@@ -86,7 +86,7 @@ def apply(options: ApplyOptions, environ: Mapping[str, str], observer: Observer)
         observer.planned(result)
         plan, environ = result.plan, result.environ
         reports = reporting.apart((*reporting.planned(plan), *named))
-        _claim(observer, reports, options.runs_dir, environ)
+        reporting.claim(reports, options.runs_dir, environ, observer.warn)
     _refuse_unsealed_shard(plan, environ)
     settings = RunSettings(
         environ=environ,
@@ -209,7 +209,7 @@ def go_on(
         inputs.check_paths(plan, repository_root(working_folder()) or working_folder().resolve())
         reports = reporting.apart((*reporting.planned(plan), *settings.reports))
         settings = replace(its_settings, reports=reports)
-        _claim(observer, settings.reports, settings.runs_dir, settings.environ)
+        reporting.claim(settings.reports, settings.runs_dir, settings.environ, observer.warn)
         if believed:  # a run that nothing vouches for is only read
             remove_file(folder / REPORT)
         steps = _steps(stored, settings, anew=anew is not None)
@@ -369,13 +369,6 @@ def _note_lost_folder(observer: Observer, environ: Mapping[str, str], folder: Pa
             f"qarunner: warning: attempt {me.attempt} of this CI job, and no run {folder.name} is in {folder.parent}: "
             "what an earlier attempt has started is started again"
         )
-
-
-def _claim(
-    observer: Observer, reports: Sequence[reporting.ReportTarget], runs_dir: Path, environ: Mapping[str, str]
-) -> None:
-    for warning in reporting.claim(reports, runs_dir, environ):
-        observer.warn(f"qarunner: warning: {warning}")
 
 
 # --- how an earlier run goes on ---------------------------------------------------------------------------------------

@@ -39,8 +39,7 @@ def report(console: Console, environ: Mapping[str, str], order: ReportOptions) -
     if order.verify or order.commit or order.profile or order.max_age:
         return promotion(console, environ, order, time.time())
     if order.out is not None:  # whatever ends this command, no earlier report stays there
-        for warning in reporting.claim_out(order.out, _form(order), order.runs_dir, environ):
-            console.warn(f"qarunner: warning: {warning}")
+        reporting.claim_out(order.out, _form(order), order.runs_dir, environ, console.warn)
     if (order.union or order.manifest) and not (order.merge and order.union):
         raise UserError("--union goes with --merge, and --manifest with --union", hint=UNION)
     _check_form(console, order)
