@@ -31,10 +31,10 @@ LARGEST_MIB = 64
 _MANY = 20
 
 
-# What YAML calls non-printable, and the byte order mark anywhere but at the start.
 _ALLOWED_ASCII = bytes([*b"\t\n\r", *range(0x20, 0x7F)])
 
 
+# What YAML calls non-printable, and the byte order mark anywhere but at the start.
 _FORBIDDEN = r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 
 
