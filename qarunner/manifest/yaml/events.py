@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 
     from qarunner.manifest.yaml.source import Source
 
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-# The problems that a reader collects on its way through a text.
-
+# --- the problems that a reader collects on its way through a text ----------------------------------------------------
 
 MOST = 200
 """With so many problems the file is something else than a manifest; the rest is not looked for."""
@@ -81,16 +77,11 @@ class Problems:
             raise Stop
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-
-# Anchors and aliases, with bounds on what aliases may expand to.
-
+# --- anchors and aliases, with bounds on what aliases may expand to ---------------------------------------------------
 
 DEEPEST = 64
 
-
 _FREE = 100_000
-
 
 _RATIO = 10
 """Aliases may stand for ten times as many nodes as are written before them, and for 100,000 in any case."""
@@ -168,15 +159,12 @@ class Anchors:
 
 _STR = "tag:yaml.org,2002:str"
 
-
 _ODD_KEYS = frozenset({"<<", "", "~", "null", "Null", "NULL"})
-
 
 _MOST_WORDS = 4096
 """Equal texts are one object as long as there are few of them: most that repeat in a file stand in its first entries,
 and ids and URLs do not repeat.
 """
-
 
 _Event: TypeAlias = Any  # the stubs call every mark optional; in what a parser delivers each is there
 

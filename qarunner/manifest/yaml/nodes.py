@@ -14,14 +14,9 @@ if TYPE_CHECKING:
 
     from qarunner.diagnostics import Path
 
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-# Plain scalars by the core schema of YAML 1.2: `on`, `yes`, `12:30` and `2026-01-01` are strings.
-
+# --- plain scalars by the core schema of YAML 1.2: `on`, `yes`, `12:30` and `2026-01-01` are strings ------------------
 
 Scalar: TypeAlias = "str | int | float | bool | None"
-
 
 _WORDS: dict[str, Scalar] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -29,22 +24,16 @@ _WORDS: dict[str, Scalar] = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 
-
 _SPECIAL = regex(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-
 
 _INTEGER = regex(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 
-
 _FLOAT = regex(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-
 
 _BASES = {"0o": 8, "0x": 16}
 
-
 _LONGEST = 1_000
 """Digits of a number; Python itself stops at 4,300."""
-
 
 FIRST = frozenset("0123456789+-.~nNtTfF")
 """The characters with which everything but a string begins."""
@@ -87,16 +76,14 @@ def _float(text: str) -> float:
     return value
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-
-# Where each node of a document was written, in eight bytes a node; paths are looked up only when one is asked for.
+# --- where each node of a document was written ------------------------------------------------------------------------
+#
+# Eight bytes a node; paths are looked up only when one is asked for.
 #
 # Nodes are numbered as they are written: a mapping, then its first key, then that key's value, and so on. For each
 # there is the offset of its first character and, for lists and mappings, the number of the node after its last one.
 
-
 BITS = 32
-
 
 _OFFSET = (1 << BITS) - 1
 

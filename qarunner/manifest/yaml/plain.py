@@ -16,29 +16,21 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Iterator
 
-
 _OTHER_BREAKS = regex("[\x85\u2028\u2029]")
-
 
 _KEY = r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,99}+"
 
-
 _QUOTED = r""""[^"\\]*+"|'[^']*+'"""
-
 
 _FIRST = r"(?:[^\x00-#%-'),\-:-@\[-^`{-}\x7f*]|-(?=[0-9.]))"
 """The characters that begin no other kind of value; written as all but those that do."""
 
-
 _HEAD = regex(rf"( *+)(- ++)?+({_KEY})")
 """What stands before a ':'."""
 
-
 _DASH = regex(r" *+-(?: ++|$)")
 
-
 _NOTHING = regex(r" *+(?:#.*+)?+")
-
 
 _VALUE = regex(
     rf" *+(?:({_FIRST}[^:#]*+(?:(?::(?=[^ ])|(?<=[^ ])#)[^:#]*+)*+)|({_QUOTED}) *+|(?=([\[{{])).*+)?+"
@@ -46,32 +38,24 @@ _VALUE = regex(
 )
 """What stands behind it, or behind a '-'."""
 
-
 _ITEM = regex(
     rf" *+(?:({_KEY}):(?= ) *+)?+"
     rf"(?:(?:({_QUOTED}) *+|({_FIRST}[^:#,\[\]{{}}?]*+(?::(?=[A-Za-z0-9/])[^:#,\[\]{{}}?]*+)*+))([,\]}}])|(?=[\[{{]))"
 )
 """An item or a pair in flow style, with what follows it where that is no list and no mapping."""
 
-
 _AFTER = regex(r" *+([,\]}])")
-
 
 _EMPTY = regex(r"\[ *+]|\{ *+}")
 
-
 _REST = regex(r" *+(?:(?<= )#.*+)?+")
-
 
 _NULLS = frozenset({"null", "Null", "NULL"})
 
-
 _DEEPEST = 16
-
 
 _MOST = 4096
 """Equal values are read once, and are one object, as long as there are few of them."""
-
 
 _PIECE = 1 << 16
 """So many characters are parted into lines at once: all lines of a large file take twice its memory."""
@@ -84,14 +68,11 @@ class _GiveUp(Exception):  # noqa: N818  no error: another reader takes over
 _Place: TypeAlias = "tuple[int, int, str | None]"
 """How a line begins: its indentation, where the content of an item of a list begins, else -1, and its key."""
 
-
 _Value: TypeAlias = "tuple[object, tuple[int, ...]]"
 """With its nodes: where they begin and, shifted, how many there are before the end of each."""
 
-
 _BELOW = object()
 """The value stands in the lines below."""
-
 
 _AT_ONCE = (0,)
 
