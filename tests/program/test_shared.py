@@ -42,7 +42,7 @@ def test_three_applies_draw_on_one_budget(begin: Begin, named: bool) -> None:  #
     assert re.fullmatch(r"certyn-[0-9a-f]{16}\.json", files[0])
     assert files[1] == "salt"
     assert stage.environ["CERTYN_API_KEY"] not in (folder / files[0]).read_text(encoding="utf-8")
-    assert set(json.loads((folder / files[0]).read_text(encoding="utf-8"))) <= {"sent", "held"}
+    assert set(json.loads((folder / files[0]).read_text(encoding="utf-8"))) <= {"sent", "held", "held_at"}
     assert not named or not (stage.folder / ".qarunner" / "runs" / ".limits").exists()
 
 
