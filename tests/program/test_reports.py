@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,24 @@ def test_every_format_is_written_by_every_apply(begin: Begin) -> None:
     for path in formats.values():
         assert "login" in (stage.folder / path).read_text(encoding="utf-8")
     assert json.loads((stage.folder / "a.json").read_text(encoding="utf-8"))["verdict"] == "passed"
+
+
+KILLED = """
+import os
+import signal
+from qarunner.app import saved_plan
+
+saved_plan.plan_of = lambda *words, **options: os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_an_apply_that_is_killed_while_it_plans_leaves_no_report_of_an_earlier_one(stage: Stage) -> None:
+    stage.commit(stage.doksi("login"))
+    (stage.folder / "qa.xml").write_text("<testsuites />", encoding="utf-8")
+    stage.customise(KILLED)
+    ended = stage.apply("--report", "junit=qa.xml")
+    assert ended.code == -signal.SIGKILL, ended
+    assert not (stage.folder / "qa.xml").exists()
 
 
 def test_a_link_out_of_the_folder_is_refused_before_anything_is_sent(begin: Begin, tmp_path: Path) -> None:

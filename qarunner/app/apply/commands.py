@@ -76,6 +76,8 @@ def apply(options: ApplyOptions, environ: Mapping[str, str], observer: Observer)
     """Plan, run, wait, report, gate. Everything that can be wrong is looked for before the first request leaves."""
     named = reporting.targets_of(options.report, options.runs_dir, environ, (options.file, *options.env_file))
     with reporting.refused_leaves_none(_asked_for(named, options, environ), options.runs_dir, environ):
+        # First of all: an apply that is killed while it plans leaves no report of an earlier run either.
+        reporting.claim(named, options.runs_dir, environ, observer.warn)
         engine = engine_options(options, detach=options.detach)
         _check(options)
         run_id = checked_id(options.run_id) if options.run_id else new_run_id(SystemClock().wall())
@@ -85,8 +87,9 @@ def apply(options: ApplyOptions, environ: Mapping[str, str], observer: Observer)
             result = saved.plan_of(options, environ, hide=observer.hide, like=like)
         observer.planned(result)
         plan, environ = result.plan, result.environ
-        reports = reporting.apart((*reporting.planned(plan), *named))
-        reporting.claim(reports, options.runs_dir, environ, observer.warn)
+        of_manifest = reporting.planned(plan)
+        reports = reporting.apart((*of_manifest, *named))
+        reporting.claim(of_manifest, options.runs_dir, environ, observer.warn)
     _refuse_unsealed_shard(plan, environ)
     settings = RunSettings(
         environ=environ,
