@@ -168,7 +168,7 @@ def test_bytes_that_are_not_utf_8_are_one_error_that_names_where_they_are(stage:
         (("--env", "SHOP_A"), {"SHOP_A": bad}, "the value of SHOP_A is not valid UTF-8"),
         (("--var", f"SHOP_A={bad}"), {}, "the value of SHOP_A is not valid UTF-8"),
         ((), {"QARUNNER_VAR_SHOP_A": bad}, "the value of SHOP_A is not valid UTF-8"),
-        ((), {"QARUNNER_VAR_v": bad}, "--var v: is not valid UTF-8"),
+        ((), {"QARUNNER_VAR_v": bad}, "--var v: the value is not valid UTF-8"),
         (("--branch", bad), {}, "--branch: is not valid UTF-8"),
         (("--tag", bad), {}, "--tag: is not valid UTF-8"),
         ((), {"CERTYN_PROJECT": bad}, "CERTYN_PROJECT: is not valid UTF-8"),
