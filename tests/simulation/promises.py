@@ -257,11 +257,15 @@ def no_entry_outlives_its_time(seen: Evidence, run: Run) -> None:
     if run.ended is not None:
         return
     left: dict[str, float] = {}
+    timed_out: set[str] = set()
     for event in seen.events:
         at = event.at - EPOCH
         if at >= seen.ended.began and isinstance(event, ev.Submitting):
             left.setdefault(event.job, at)
-        if isinstance(event, ev.EntryClosed):
+        # What a run says after its cancel may be worse than that its time was up.
+        if isinstance(event, ev.EntryClosed) and event.entry not in timed_out:
+            if event.outcome.verdict is Verdict.TIMED_OUT:
+                timed_out.add(event.entry)
             state = run.attempts[event.entry][-1]
             most = max(entry.policy.timeout_s for entry in state.entries.values()) + TAKEN_S
             took = at - left.get(state.job.id, at)
@@ -296,8 +300,10 @@ def others_are_not_held_up(seen: Evidence, run: Run) -> None:
             state = run.attempts[event.entry][-1]
             own = [truths[state.job.vendor, name] for name in state.runs]
             # A run that was cancelled ended because the time was up, however long its details are waited for then.
+            # A person may have chosen how long a run is not asked.
+            look_s = LOOK_S + (ended.orders.options.poll_interval_s or 0.0)
             over = own and all(
-                truth.ended_at < at - LOOK_S and "cancelled" not in truth.tests.values() for truth in own
+                truth.ended_at < at - look_s and "cancelled" not in truth.tests.values() for truth in own
             )
             healthy = seen.healthy(state.job.vendor)
             demand(not (healthy and over), f"{event.entry} timed out at {at:.1f} s, after its run had ended")
