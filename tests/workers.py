@@ -32,6 +32,10 @@ def number_of(text: str) -> int:
     return 2 + (len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1)
 
 
+_LONG = frozenset({"pipelines", "program", "simulation"})
+"""Folders whose files take longest. They begin first, so that no worker is left with one of them at the end."""
+
+
 @dataclass
 class _Worker:
     process: BaseProcess
@@ -59,6 +63,7 @@ class Workers:
         if "tests.fork_server" in sys.modules:
             sys.modules["tests.fork_server"].begin()
         files = [list(items) for _, items in groupby(session.items, key=lambda item: item.path)]
+        files.sort(key=lambda items: items[0].path.parent.name not in _LONG)
         workers = dict(self._begin(session, files, number) for number in range(min(self._number, len(files))))
         try:
             _follow(session, workers)

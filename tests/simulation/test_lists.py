@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.amount import some
+from tests.amount import FULL, some
 from tests.simulation.certyn import READS_ALONE, Simulation, Workload
 from tests.simulation.testerarmy import ArmySimulation
 
@@ -76,7 +76,7 @@ def test_a_list_saves_reads_and_time() -> None:
 
 
 def test_many_runs_of_a_vendor_that_lists_them_are_noticed_at_once() -> None:
-    work = Workload.of(200)
+    work = Workload.of(200 if FULL else 100)
     told = Simulation(work, READS_ALONE, listed=truth).run()
     assert told.refused == 0
     assert told.mean < 8
@@ -84,13 +84,14 @@ def test_many_runs_of_a_vendor_that_lists_them_are_noticed_at_once() -> None:
 
 
 @pytest.mark.parametrize("history", some([True, False], 1))
-def test_five_hundred_runs_need_less_than_a_read_each_and_all_that_is_old_is_not_asked_at_once(history: bool) -> None:  # noqa: FBT001  a table's column
-    simulation = ArmySimulation(Workload.of(500), READS_ALONE, history=history)
+def test_hundreds_of_runs_need_less_than_a_read_each_and_all_that_is_old_is_not_asked_at_once(history: bool) -> None:  # noqa: FBT001  a table's column
+    runs = 500 if FULL else 200
+    simulation = ArmySimulation(Workload.of(runs), READS_ALONE, history=history)
     told = simulation.run()
-    assert (told.refused, len(told.lags)) == (0, 500)
+    assert (told.refused, len(told.lags)) == (0, runs)
     assert told.mean <= 10
     assert told.p95 <= 20
-    assert told.reads <= 1
+    assert told.reads <= (1 if FULL else 1.5)  # a list of fewer runs saves fewer reads
 
 
 @pytest.mark.parametrize("listed", [behind, without_half, always_passed, twice, odd, endless])

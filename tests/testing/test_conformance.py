@@ -13,7 +13,7 @@ from qarunner.testing import Conformance, Example
 from qarunner.testing.adapter import METADATA
 from qarunner.vendors import registry
 from qarunner.vendors.api import InventoryKind, Item, RemoteRun, Reply, Request
-from tests.amount import FULL
+from tests.amount import FULL, some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -437,7 +437,7 @@ FAULTS: dict[str, Callable[[Any, Any, Any, Any], object]] = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", some(list(FAULTS), 4))
 def test_a_fault_in_a_list_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     adapter = registry.get("testerarmy")
     whole = adapter.inventory
@@ -458,7 +458,7 @@ MANY: dict[str, Callable[[Any, Any, Any, Any], object]] = {
 }
 
 
-@pytest.mark.parametrize("fault", MANY)
+@pytest.mark.parametrize("fault", some(list(MANY), 3))
 def test_a_fault_in_a_list_of_runs_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     adapter = registry.get("testerarmy")
     whole = adapter.poll_many
@@ -527,7 +527,7 @@ DROPPED: dict[str, tuple[str, str, Callable[..., object]]] = {
 }
 
 
-@pytest.mark.parametrize("dropped", DROPPED)
+@pytest.mark.parametrize("dropped", some(list(DROPPED), 5))
 def test_what_is_dropped_is_found(dropped: str, monkeypatch: pytest.MonkeyPatch) -> None:
     vendor, method, fault = DROPPED[dropped]
     adapter = registry.get(vendor)
