@@ -15,7 +15,7 @@ from qarunner.secret import MASK
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_AUTHORITY = regex(r"https?://((?:[^/?#\\{]++|\{\{.*?\}\}|\{%.*?%\}|\{)*+)", re.IGNORECASE | re.DOTALL)
+_AUTHORITY = regex(r"https?://((?:[^/?#\\{]|\{\{.*?\}\}|\{%.*?%\}|\{)*)", re.IGNORECASE | re.DOTALL)
 
 
 _FOREIGN = regex(r"\$\{\{.*?\}\}|\$\{([A-Za-z_]\w*)[^}]*\}?|\$([A-Za-z_]\w*)", re.ASCII | re.DOTALL)

@@ -18,37 +18,37 @@ if TYPE_CHECKING:
 
 _OTHER_BREAKS = regex("[\x85\u2028\u2029]")
 
-_KEY = r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,99}+"
+_KEY = r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,99}"
 
-_QUOTED = r""""[^"\\]*+"|'[^']*+'"""
+_QUOTED = r""""[^"\\]*"|'[^']*'"""
 
 _FIRST = r"(?:[^\x00-#%-'),\-:-@\[-^`{-}\x7f*]|-(?=[0-9.]))"
 """The characters that begin no other kind of value; written as all but those that do."""
 
-_HEAD = regex(rf"( *+)(- ++)?+({_KEY})")
+_HEAD = regex(rf"( *)(- +)?({_KEY})")
 """What stands before a ':'."""
 
-_DASH = regex(r" *+-(?: ++|$)")
+_DASH = regex(r" *-(?: +|$)")
 
-_NOTHING = regex(r" *+(?:#.*+)?+")
+_NOTHING = regex(r" *(?:#.*)?")
 
 _VALUE = regex(
-    rf" *+(?:({_FIRST}[^:#]*+(?:(?::(?=[^ ])|(?<=[^ ])#)[^:#]*+)*+)|({_QUOTED}) *+|(?=([\[{{])).*+)?+"
-    r"(?:(?<![^ ])#.*+)?+"
+    rf" *(?:({_FIRST}[^:#]*(?:(?::(?=[^ ])|(?<=[^ ])#)[^:#]*)*)|({_QUOTED}) *|(?=([\[{{])).*)?"
+    r"(?:(?<![^ ])#.*)?"
 )
 """What stands behind it, or behind a '-'."""
 
 _ITEM = regex(
-    rf" *+(?:({_KEY}):(?= ) *+)?+"
-    rf"(?:(?:({_QUOTED}) *+|({_FIRST}[^:#,\[\]{{}}?]*+(?::(?=[A-Za-z0-9/])[^:#,\[\]{{}}?]*+)*+))([,\]}}])|(?=[\[{{]))"
+    rf" *(?:({_KEY}):(?= ) *)?"
+    rf"(?:(?:({_QUOTED}) *|({_FIRST}[^:#,\[\]{{}}?]*(?::(?=[A-Za-z0-9/])[^:#,\[\]{{}}?]*)*))([,\]}}])|(?=[\[{{]))"
 )
 """An item or a pair in flow style, with what follows it where that is no list and no mapping."""
 
-_AFTER = regex(r" *+([,\]}])")
+_AFTER = regex(r" *([,\]}])")
 
-_EMPTY = regex(r"\[ *+]|\{ *+}")
+_EMPTY = regex(r"\[ *]|\{ *}")
 
-_REST = regex(r" *+(?:(?<= )#.*+)?+")
+_REST = regex(r" *(?:(?<= )#.*)?")
 
 _NULLS = frozenset({"null", "Null", "NULL"})
 
