@@ -118,8 +118,8 @@ class Git:
             return filters
         keys = decoded(filters.value.stdout).split("\0")
         names = {match[1] for key in keys if (match := _FILTER.fullmatch(key))}
-        if odd := next((name for name in names if "=" in name), None):
-            return Unknown(f"a filter of git's configuration cannot be turned off: {odd!r} holds a =")
+        if stubborn := next((name for name in names if "=" in name), None):
+            return Unknown(f"a filter of git's configuration cannot be turned off: {stubborn!r} holds a =")
         off = {"clean": "", "smudge": "", "process": "", "required": "false"}
         settings = [f"filter.{name}.{key}={value}" for name in sorted(names) for key, value in off.items()]
         done = self._run((*_DIFF, *words), b"", settings)

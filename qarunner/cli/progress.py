@@ -17,7 +17,7 @@ from qarunner.engine.schedule.timing import began_at, time_left
 from qarunner.engine.state import events as ev
 from qarunner.engine.state.mode import END_S
 from qarunner.engine.state.run import JobState, Phase, Remainder, ResourceState, ResourceStatus, Run, RunState
-from qarunner.report.summary import WORST_FIRST, live_url, sign_of
+from qarunner.report.summary import WORST_FIRST, live_url, named_leftover, sign_of
 from qarunner.text import Line, breaks, cells, cut, duration, fitted, padded, plain, plural, styled
 from qarunner.vendors.api import GOOD, Outcome, Verdict
 
@@ -263,9 +263,7 @@ def _maybe_left(state: ResourceState, event: ev.ResourceNotMade) -> str:
 
 
 def named(left: Remainder) -> str:
-    """What stayed at a vendor, by its names there."""
-    number = left.leftover.details.get("id")
-    return left.leftover.what + (f" (id {number})" if number else "")
+    return named_leftover(left.leftover.what, left.leftover.details)
 
 
 def _entries(state: JobState) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from qarunner.decode import collected
-from qarunner.report.summary import RunLink, Summary, decisions, resume_of
+from qarunner.report.summary import RunLink, Summary, decisions, named_leftover, resume_of
 from qarunner.text import plural
 
 if TYPE_CHECKING:
@@ -40,12 +40,10 @@ def notes(summary: Summary) -> Iterator[Note]:
         which = "run " if len(runs) == 1 else f"{plural(len(runs), 'run')}: "
         yield Note(head="still running", text=(" at ", Said(vendor), f": {which}"), runs=tuple(runs))
     for left in summary.left:
-        number = left.details.get("id")
-        what = left.what + (f" (id {number})" if number else "")
         again = f"{resume_of(summary)} tries again to remove it; or " if left.removable else ""
         yield Note(
             head="left" if left.certain else "may be left",
-            text=(" at ", Said(left.vendor), ": ", Said(what), ": ", Said(left.why)),
+            text=(" at ", Said(left.vendor), ": ", Said(named_leftover(left.what, left.details)), ": ", Said(left.why)),
             ways=((f"{again}{left.todo}", ""),),
         )
     for job, message in summary.uncertain.items():

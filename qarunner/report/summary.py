@@ -337,6 +337,12 @@ def _left(run: Run) -> Iterator[LeftAtVendor]:
 _KEPT = "an upload stays there"
 
 
+def named_leftover(what: str, details: Mapping[str, str]) -> str:
+    """What stayed at a vendor, by its names there."""
+    number = details.get("id")
+    return what + (f" (id {number})" if number else "")
+
+
 def timestamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

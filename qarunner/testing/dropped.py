@@ -163,9 +163,9 @@ def _check_selections(scene: Scene) -> None:
 
 def _check_commit(scene: Scene) -> None:
     """A create that tells of the build tells what is tested: its commit."""
-    told = [name for name in _OF_BUILD if _depends(scene, name)]
-    is_whole = not told or _depends(scene, "commit") or scene.example.sent is not None
-    assert is_whole, f"{scene.name}: submit tells the {', '.join(told)} of the build, but not its commit"
+    facts = [name for name in _OF_BUILD if _depends(scene, name)]
+    is_whole = not facts or _depends(scene, "commit") or scene.example.sent is not None
+    assert is_whole, f"{scene.name}: submit tells the {', '.join(facts)} of the build, but not its commit"
 
 
 _OF_BUILD = ("repository", "ref", "ref_name", "branch", "build_url")

@@ -457,8 +457,8 @@ def _check_release(scene: Scene, release: Request, prepared: Prepared, replies: 
     """What removes a resource names it, by what the vendor's last answer calls it; else by any of its values."""
     check_request(scene, release)
     values = {str(value) for value in prepared.values.values()}
-    told = {str(value) for _, value in leaves(_body_of(replies[-1]))} if replies else set()
-    expected = sorted(values & told or values)
+    in_answer = {str(value) for _, value in leaves(_body_of(replies[-1]))} if replies else set()
+    expected = sorted(values & in_answer or values)
     assert _names(release, expected), f"{scene.name}: release: {release} does not name the resource {expected}"
 
 

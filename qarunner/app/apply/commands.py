@@ -65,7 +65,7 @@ from qarunner.secret import SEAL_KEY, seal_keys
 from qarunner.vendors import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from qarunner.app.runs import StoredRun
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
 def apply(options: ApplyOptions, environ: Mapping[str, str], observer: Observer) -> ExitCode:
     """Plan, run, wait, report, gate. Everything that can be wrong is looked for before the first request leaves."""
     named = reporting.targets_of(options.report, options.runs_dir, environ, (options.file, *options.env_file))
-    with reporting.refused_leaves_none(_asked_for(named, options, environ), options.runs_dir, environ):
+    with reporting.refused_leaves_none(_of_manifest(options, environ), options.runs_dir, environ):
         # First of all: an apply that is killed while it plans leaves no report of an earlier run either.
         reporting.claim(named, options.runs_dir, environ, observer.warn)
         engine = engine_options(options, detach=options.detach)
@@ -337,11 +337,8 @@ def _rehearsed(options: ApplyOptions) -> Iterator[None]:
         ) from error
 
 
-def _asked_for(
-    named: Sequence[reporting.ReportTarget], options: ApplyOptions, environ: Mapping[str, str]
-) -> Iterator[reporting.ReportTarget]:
-    """All reports that an apply would write, as far as that is known without a plan."""
-    yield from named
+def _of_manifest(options: ApplyOptions, environ: Mapping[str, str]) -> Iterator[reporting.ReportTarget]:
+    """The reports that the manifest asks for, as far as they are known without a plan."""
     path = inputs.find_manifest(options.file)
     if saved.is_saved(path):
         yield from reporting.planned(from_json(read_regular(path), path=path))
